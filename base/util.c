@@ -1,0 +1,119 @@
+#include "base/util.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+void freep(void *address_of_pointer)
+{
+    int saved = errno;
+    void *p = NULL;
+    memcpy(&p, address_of_pointer, sizeof(p));
+    free(p);
+    errno = saved;
+}
+
+void closep(const int *fd)
+{
+    int saved = errno;
+    if (*fd >= 0)
+        (void)close(*fd);
+    errno = saved;
+}
+
+int pread_full(int fd, void *dst, size_t len, uint64_t off)
+{
+    unsigned char *p = dst;
+    while (len > 0) {
+        ssize_t n = pread(fd, p, len, (off_t)off);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            return -ENODATA;
+        p += n;
+        off += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int pwrite_full(int fd, const void *src, size_t len, uint64_t off)
+{
+    const unsigned char *p = src;
+    while (len > 0) {
+        ssize_t n = pwrite(fd, p, len, (off_t)off);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        p += n;
+        off += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int write_full(int fd, const void *src, size_t len)
+{
+    const unsigned char *p = src;
+    while (len > 0) {
+        ssize_t n = write(fd, p, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        p += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int64_t clock_ns(void)
+{
+    struct timespec ts;
+    if (clock_gettime(CLOCK_MONOTONIC, &ts) != 0)
+        abort(); /* only a broken kernel refuses this clock */
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int64_t clock_ms(void)
+{
+    return clock_ns() / 1000000;
+}
+
+const char *errno_text(int code)
+{
+    const char *text = strerrordesc_np(code < 0 ? -code : code);
+    return text ? text : "unknown error";
+}
+
+int random_bytes(void *dst, size_t len)
+{
+    unsigned char *p = dst;
+    while (len > 0) {
+        ssize_t n = getrandom(p, len, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        p += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+void hex_encode(char *dst, const void *src, size_t len)
+{
+    static const char digit[] = "0123456789abcdef";
+    const unsigned char *p = src;
+    for (size_t i = 0; i < len; i++) {
+        dst[2 * i] = digit[p[i] >> 4];
+        dst[2 * i + 1] = digit[p[i] & 15];
+    }
+    dst[2 * len] = '\0';
+}

@@ -1,0 +1,53 @@
+#ifndef BMFS_MATRIX_HEADER_H
+#define BMFS_MATRIX_HEADER_H
+
+/* What a BigMatrix says of itself, in its two forms.
+ *
+ *   stored     the object `<key>/header`, numpywren's: {"shape": [10, 7], "shard_sizes": [4, 3],
+ *              "dtype": "<base64 of a pickle>"}, with any further fields that others put there
+ *   presented  the file `header.json`, for people: the same with "dtype": "<f8" and fields that
+ *              follow from the rest (order, grid, block_name, block_encoding, views, format)
+ *
+ * Further fields are kept and written back. Source: numpywren's matrix.py. No I/O. */
+
+#include "base/buf.h"
+#include "matrix/dtype.h"
+#include "matrix/grid.h"
+
+struct cJSON;
+
+enum { HEADER_BYTES_MAX = 1 << 20 };
+
+struct header {
+    struct grid grid;
+    struct dtype dtype;
+    bool inferred;       /* from object names: nothing is stored */
+    struct cJSON *extra; /* owned: an object with the further fields, or NULL. "fill_value" is one */
+};
+
+/* Reads the stored form; the presented one is taken too. 0; -EBADMSG with the field and the reason;
+ * -ENOMEM. On success the caller frees with header_fini(). */
+int header_parse(const char *text, size_t len, struct header *ret, struct err *err);
+
+/* Appends the stored form: exactly Python's json.dumps of numpywren's three fields, then the
+ * further ones. */
+int header_store(const struct header *h, struct buf *out);
+
+/* Appends the presented form, indented, with a newline at the end. */
+int header_present(const struct header *h, struct buf *out);
+
+/* The value of a further field, or NULL. Borrowed. */
+const struct cJSON *header_extra(const struct header *h, const char *name);
+
+/* Sets a further field, replacing one of that name; takes ownership of *value and NULLs it. */
+int header_set_extra(struct header *h, const char *name, struct cJSON **value);
+
+/* Same shape, shard sizes and dtype. */
+bool header_equal(const struct header *a, const struct header *b);
+
+/* A deep copy. 0 or -ENOMEM. */
+int header_copy(const struct header *h, struct header *ret);
+
+void header_fini(struct header *h);
+
+#endif
