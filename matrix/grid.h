@@ -10,7 +10,7 @@
 enum { GRID_NDIM_MAX = 32 }; /* numpy's own limit before 2.0 */
 
 struct grid {
-    int ndim;                    /* axes, 1 to GRID_NDIM_MAX */
+    int ndim;                     /* axes, 1 to GRID_NDIM_MAX */
     int64_t shape[GRID_NDIM_MAX]; /* elements, >= 0 */
     int64_t shard[GRID_NDIM_MAX]; /* elements of a whole block, >= 1 */
 };

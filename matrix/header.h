@@ -21,8 +21,9 @@ enum { HEADER_BYTES_MAX = 1 << 20 };
 struct header {
     struct grid grid;
     struct dtype dtype;
-    bool inferred;       /* from object names: nothing is stored */
-    struct cJSON *extra; /* owned: an object with the further fields, or NULL. "fill_value" is one */
+    bool inferred; /* from object names: nothing is stored */
+    struct cJSON
+        *extra; /* owned: an object with the further fields, or NULL. "fill_value" is one */
 };
 
 /* Reads the stored form; the presented one is taken too. 0; -EBADMSG with the field and the reason;

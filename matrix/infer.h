@@ -8,7 +8,7 @@
 #include "matrix/npy.h"
 
 struct infer {
-    int ndim; /* 0 until the first name */
+    int ndim;                     /* 0 until the first name */
     int64_t end[GRID_NDIM_MAX];   /* largest end seen */
     int64_t shard[GRID_NDIM_MAX]; /* shard size of the first name */
     int64_t names;                /* blocks taken into account */

@@ -31,9 +31,9 @@ struct location_conf {
     const char *endpoint_url;
     const char *ca_bundle;
     bool no_sign_request;
-    bool read_only;          /* no write ever reaches the store */
-    int connections_max;     /* 0: 64 */
-    int64_t call_time_ms;    /* 0: 60,000; a call without progress for this long has failed */
+    bool read_only;       /* no write ever reaches the store */
+    int connections_max;  /* 0: 64 */
+    int64_t call_time_ms; /* 0: 60,000; a call without progress for this long has failed */
 };
 
 /* Opens the whole stack of layers. Asks the store nothing; the first call does. 0; -EINVAL for

@@ -5,10 +5,10 @@
 
 /* The first layer from `st` down that implements a method. The lowest one implements them all but
  * open_local, count and shutdown, which are optional everywhere. */
-#define STORE_FIND(st, method)                                                                     \
-    do {                                                                                           \
-        while (!(st)->ops->method && (st)->below)                                                  \
-            (st) = (st)->below;                                                                    \
+#define STORE_FIND(st, method)                    \
+    do {                                          \
+        while (!(st)->ops->method && (st)->below) \
+            (st) = (st)->below;                   \
     } while (0)
 
 int store_get(struct store *st, const char *key, const struct store_get *get, store_sink_fn *sink,

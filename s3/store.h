@@ -76,9 +76,9 @@ struct store_body {
 };
 
 struct store_put {
-    const char *if_match;    /* NULL: whatever is there; STORE_ABSENT; or an ETag */
-    const char *write_id;    /* NULL, or 32 hex digits, kept with the object */
-    bool has_crc32c;         /* keep `crc32c`, of the whole body, with the object */
+    const char *if_match; /* NULL: whatever is there; STORE_ABSENT; or an ETag */
+    const char *write_id; /* NULL, or 32 hex digits, kept with the object */
+    bool has_crc32c;      /* keep `crc32c`, of the whole body, with the object */
     uint32_t crc32c;
 };
 
