@@ -19,8 +19,8 @@ enum { DTYPE_TEXT_SIZE = 16 };
  * missing order and '=' mean little-endian. `text` need not be NUL-terminated. 0 or -EINVAL. */
 int dtype_from_descr(const char *text, size_t len, struct dtype *ret, struct err *err);
 
-/* All that dtype_from_descr() takes, and numpy's names: "float64", "complex64", "bool_", "uint8",
- * and Python's "float", "int", "bool", "complex". */
+/* All that dtype_from_descr() takes, and what numpy.dtype() takes on 64-bit Linux: numpy's names
+ * ("float64", "bool_", "longlong"), Python's ("float", "int"), and type codes ("d", ">d"). */
 int dtype_from_name(const char *text, size_t len, struct dtype *ret, struct err *err);
 
 /* "<f8", "|u1". Returns `dst`. */

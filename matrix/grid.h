@@ -32,7 +32,7 @@ int64_t grid_block_elements(const struct grid *g, const int64_t *index);
 /* True when each index is >= 0 and below its axis's number of blocks. */
 bool grid_contains(const struct grid *g, const int64_t *index);
 
-/* First element, and number of elements, of a block along one axis. */
+/* First element, and number of elements, of a block (which must be inside) along one axis. */
 int64_t grid_block_start(const struct grid *g, int axis, int64_t index);
 int64_t grid_block_extent(const struct grid *g, int axis, int64_t index);
 
