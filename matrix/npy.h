@@ -32,10 +32,11 @@ struct npy {
 int npy_parse(const void *head, size_t len, struct npy *ret, struct err *err);
 
 /* Appends the header (version 1.0) that numpy.save writes for dtype, fortran, ndim and shape, and
- * sets data_off and data_len of *npy. */
+ * sets data_off and data_len of *npy; and fortran to false where both orders are the same, as numpy
+ * does. 0; -EINVAL when the bytes cannot be counted; or as buf_append(). */
 int npy_format(struct npy *npy, struct buf *out);
 
-/* The npy header of block `index` of a matrix: `fortran` false, data_off and data_len not set. */
+/* The npy header of block `index`, which is inside: `fortran` false, data_off and data_len 0. */
 void npy_for_block(const struct grid *g, struct dtype dtype, const int64_t *index, struct npy *ret);
 
 /* Whether a file with this header and `file_len` bytes is block `index` of the matrix, complete:
