@@ -5,7 +5,8 @@
  *
  * The pickle is parsed, never executed: a small reader knows the opcodes and the globals that a
  * pickled dtype can hold (protocols 0 to 5) and refuses everything else. It takes the four forms
- * that occur: a numpy scalar type, a numpy dtype object, a string, a Python builtin type.
+ * that occur: a numpy scalar type, a numpy dtype object, a string, a Python builtin type. A dtype
+ * with metadata and a bytes object of protocols 0 to 2 are refused: no header is known to have one.
  * Source: Python's pickletools; numpy.dtype.__reduce__. No I/O, no recursion, bounded memory. */
 
 #include "base/buf.h"
