@@ -26,21 +26,26 @@ struct header {
         *extra; /* owned: an object with the further fields, or NULL. "fill_value" is one */
 };
 
-/* Reads the stored form; the presented one is taken too. 0; -EBADMSG with the field and the reason;
- * -ENOMEM. On success the caller frees with header_fini(). */
+/* Reads either form: the presented one has a type's name as its dtype, and its fields that follow
+ * from the rest are dropped. 0, or -EBADMSG with the field and the reason (which may be a lack of
+ * memory: see json.h). Integers beyond 2^53 - 1, names that are there twice and anything that could
+ * not be written back as it was are refused. The caller frees with header_fini(). */
 int header_parse(const char *text, size_t len, struct header *ret, struct err *err);
 
 /* Appends the stored form: exactly Python's json.dumps of numpywren's three fields, then the
- * further ones. */
+ * further ones. 0; -EINVAL when JSON cannot say a further field; or as buf_append(). After an error
+ * `out` holds a part. */
 int header_store(const struct header *h, struct buf *out);
 
-/* Appends the presented form, indented, with a newline at the end. */
+/* Appends the presented form, one field a line, with a newline at the end. A further field that has
+ * the name of a derived one is not shown. Errors as header_store(). */
 int header_present(const struct header *h, struct buf *out);
 
 /* The value of a further field, or NULL. Borrowed. */
 const struct cJSON *header_extra(const struct header *h, const char *name);
 
-/* Sets a further field, replacing one of that name; takes ownership of *value and NULLs it. */
+/* Sets a further field, replacing one of that name; takes ownership of *value and NULLs it. -EINVAL
+ * for names that mean something in either form, -ENOMEM; *value is then still the caller's. */
 int header_set_extra(struct header *h, const char *name, struct cJSON **value);
 
 /* Same shape, shard sizes and dtype. */
