@@ -12,8 +12,8 @@ struct infer {
     int64_t end[GRID_NDIM_MAX];   /* largest end seen */
     int64_t shard[GRID_NDIM_MAX]; /* shard size of the first name */
     int64_t names;                /* blocks taken into account */
-    int64_t others;               /* blocks left out: other shard sizes or number of axes, or
-                                     outside any grid (end <= start) */
+    int64_t others;               /* blocks left out: other shard sizes or number of axes, or in
+                                     no grid (empty, negative, off the shards, longer than one) */
 };
 
 void infer_init(struct infer *in);
@@ -22,7 +22,8 @@ void infer_init(struct infer *in);
  * ignored. Returns true when the name fits what was seen so far. */
 bool infer_add(struct infer *in, const char *name);
 
-/* 0 with `inferred` set, or -ENOENT when no block was seen. `npy` is the header of any block. */
+/* 0 with `inferred` set; -ENOENT when no block was seen; -EINVAL when grid_check() refuses what the
+ * names say. `npy` is the header of any block. */
 int infer_finish(const struct infer *in, const struct npy *npy, struct header *ret,
                  struct err *err);
 
