@@ -27,6 +27,7 @@ int err_set(struct err *err, int code, const char *fmt, ...)
     err_vformat(err->msg, sizeof(err->msg), fmt, ap);
     va_end(ap);
     err->hint[0] = '\0';
+    err->retry_after_ms = 0;
     return code;
 }
 
@@ -47,6 +48,7 @@ int err_errno(struct err *err, int code, const char *fmt, ...)
     err_vformat(err->msg, sizeof(err->msg), fmt, ap);
     va_end(ap);
     err->hint[0] = '\0';
+    err->retry_after_ms = 0;
     err_append(err, ": ");
     err_append(err, errno_text(code));
     return code;
@@ -85,4 +87,5 @@ void err_clear(struct err *err)
         return;
     err->msg[0] = '\0';
     err->hint[0] = '\0';
+    err->retry_after_ms = 0;
 }

@@ -19,9 +19,10 @@ enum { ERR_MSG_MAX = 768, ERR_HINT_MAX = 320 };
 struct err {
     char msg[ERR_MSG_MAX];   /* "" while nothing failed; cut with "..." when too long */
     char hint[ERR_HINT_MAX]; /* "" when nothing can be advised */
+    int64_t retry_after_ms;  /* beside -EAGAIN: how long the other side asks to be left alone */
 };
 
-/* Replaces the message and drops the hint. Returns `code`, so that callers can return it on. */
+/* Replaces the message and drops the rest. Returns `code`, so that callers can return it on. */
 int err_set(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* The same, with ": <errno in words>" appended. */
@@ -33,7 +34,7 @@ int err_prefix(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4
 /* Sets what the user can do. Keeps the message. */
 void err_hint(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* Forgets message and hint. */
+/* Forgets everything. */
 void err_clear(struct err *err);
 
 #endif

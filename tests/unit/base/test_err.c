@@ -47,6 +47,18 @@ static void err_says_when_it_was_cut(void **state)
     assert_int_equal(strncmp(err.msg, "outside: xxx", 12), 0);
 }
 
+static void err_wish_for_a_pause_goes_with_its_message(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    (void)err_set(&err, -EAGAIN, "HTTP 503");
+    err.retry_after_ms = 1500;
+    (void)err_prefix(&err, -EAGAIN, "get a/0");
+    assert_int_equal(err.retry_after_ms, 1500);
+    (void)err_errno(&err, -EAGAIN, "connect");
+    assert_int_equal(err.retry_after_ms, 0);
+}
+
 static void err_hint_goes_with_its_message(void **state)
 {
     (void)state;
@@ -68,6 +80,7 @@ int main(void)
         cmocka_unit_test(err_may_be_absent),
         cmocka_unit_test(err_keeps_one_line_whatever_the_names_hold),
         cmocka_unit_test(err_says_when_it_was_cut),
+        cmocka_unit_test(err_wish_for_a_pause_goes_with_its_message),
         cmocka_unit_test(err_hint_goes_with_its_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
