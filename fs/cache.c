@@ -1,0 +1,357 @@
+#include "fs/cache.h"
+
+#include "base/crc32c.h"
+#include "base/lock.h"
+#include "fs/cache_dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    CACHE_FAN_DIGITS = 3,        /* 4,096 folders of versions */
+    CACHE_CHECKED_MAX = 1 << 16, /* versions remembered as checked; a power of two */
+    CACHE_EVICT_PAUSE_MS = 500,  /* between evictions that found nothing to evict */
+};
+
+struct cache {
+    char *dir;
+    int dir_fd;     /* DIR */
+    int objects_fd; /* DIR/objects */
+    int mount_fd;   /* DIR/mounts/<id> */
+    int lock_fd;    /* DIR/mounts/<id>/lock, locked */
+    char mount_id[33];
+    uint64_t size_max, free_min;
+    void *usage_page;       /* DIR/usage, mapped */
+    _Atomic uint64_t *used; /* in it, shared between processes */
+    _Atomic uint64_t next;  /* number of the next private file */
+
+    pthread_mutex_t mu;
+    /* guarded by mu: */
+    uint64_t *checked; /* direct-mapped: ids (first 8 bytes) that passed their check */
+
+    pthread_mutex_t evict_mu; /* one eviction of this process at a time; taken before no other */
+    /* guarded by evict_mu: */
+    int64_t evict_again_ms; /* not before: the last one could not reach its goal */
+};
+
+char *cache_default_dir(void)
+{
+    static const char *const variable[] = {"SLURM_TMPDIR", "TMPDIR"};
+    const char *base = "/var/tmp";
+    char *dir = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(variable); i++) {
+        const char *value = secure_getenv(variable[i]);
+        if (value && value[0] == '/') {
+            base = value;
+            break;
+        }
+    }
+    return asprintf(&dir, "%s/bmfs-%u", base, (unsigned)geteuid()) < 0 ? NULL : dir;
+}
+
+void cache_id(const char *store_id, const char *key, const char *etag, char ret[CACHE_ID_SIZE])
+{
+    unsigned char digest[32] = {0};
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    /* The NULs keep ("a", "bc") and ("ab", "c") apart. */
+    if (!ctx || !EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) ||
+        !EVP_DigestUpdate(ctx, store_id, strlen(store_id) + 1) ||
+        !EVP_DigestUpdate(ctx, key, strlen(key) + 1) ||
+        !EVP_DigestUpdate(ctx, etag, strlen(etag) + 1) || !EVP_DigestFinal_ex(ctx, digest, NULL))
+        abort(); /* out of memory inside the hash: no id could be trusted */
+    EVP_MD_CTX_free(ctx);
+    hex_encode(ret, digest, sizeof(digest));
+}
+
+static uint64_t cache_id_word(const char *id)
+{
+    uint64_t word = 0;
+    for (int i = 0; i < 16; i++)
+        word = word << 4 | (uint64_t)(id[i] <= '9' ? id[i] - '0' : id[i] - 'a' + 10);
+    return word | 1; /* 0 marks an empty slot */
+}
+
+static bool cache_is_checked(struct cache *c, const char *id)
+{
+    uint64_t word = cache_id_word(id);
+    LOCK_SCOPE(&c->mu);
+    return c->checked[word >> 1 & (CACHE_CHECKED_MAX - 1)] == word;
+}
+
+static void cache_set_checked(struct cache *c, const char *id)
+{
+    uint64_t word = cache_id_word(id);
+    LOCK_SCOPE(&c->mu);
+    c->checked[word >> 1 & (CACHE_CHECKED_MAX - 1)] = word;
+}
+
+static int cache_map_usage(struct cache *c)
+{
+    CLEANUP(closep) int fd = openat(c->dir_fd, "usage", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, sizeof(*c->used)) < 0)
+        return -errno;
+    void *at = mmap(NULL, sizeof(*c->used), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED)
+        return -errno;
+    c->usage_page = at;
+    c->used = at;
+    return 0;
+}
+
+static int cache_set_up(struct cache *c, const struct cache_conf *conf, struct err *err)
+{
+    int r = cache_dir_make(conf->dir, conf->any_fs, &c->dir_fd, err);
+    if (r < 0)
+        return r;
+    r = cache_dir_tag(c->dir_fd);
+    if (r == 0)
+        r = cache_dir_sub(c->dir_fd, "objects", &c->objects_fd);
+    if (r == 0)
+        r = cache_dir_claim_mount(c->dir_fd, c->mount_id, &c->mount_fd, &c->lock_fd);
+    if (r == 0)
+        r = cache_map_usage(c);
+    if (r < 0)
+        return err_errno(err, r, "cache folder %s", conf->dir);
+    cache_dir_limits(c->dir_fd, conf->size_max, conf->free_min, &c->size_max, &c->free_min);
+    return 0;
+}
+
+int cache_open(const struct cache_conf *conf, struct cache **ret, struct err *err)
+{
+    struct cache *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ENOMEM;
+    c->dir_fd = c->objects_fd = c->mount_fd = c->lock_fd = -1;
+    (void)pthread_mutex_init(&c->mu, NULL);
+    (void)pthread_mutex_init(&c->evict_mu, NULL);
+    c->dir = strdup(conf->dir);
+    c->checked = calloc(CACHE_CHECKED_MAX, sizeof(*c->checked));
+    int r = c->dir && c->checked ? cache_set_up(c, conf, err) : -ENOMEM;
+    if (r < 0) {
+        cache_close(c);
+        return r;
+    }
+    atomic_store(c->used, cache_dir_usage(c->dir_fd));
+    *ret = c;
+    return 0;
+}
+
+void cache_close(struct cache *c)
+{
+    if (!c)
+        return;
+    if (c->mount_fd >= 0)
+        cache_dir_drop_mount(c->dir_fd, c->mount_id);
+    if (c->used)
+        (void)munmap(c->usage_page, sizeof(*c->used));
+    closep(&c->lock_fd);
+    closep(&c->mount_fd);
+    closep(&c->objects_fd);
+    closep(&c->dir_fd);
+    (void)pthread_mutex_destroy(&c->evict_mu);
+    (void)pthread_mutex_destroy(&c->mu);
+    free(c->checked);
+    free(c->dir);
+    free(c);
+}
+
+const char *cache_dir(const struct cache *c)
+{
+    return c->dir;
+}
+
+uint64_t cache_size_max(const struct cache *c)
+{
+    return c->size_max;
+}
+
+uint64_t cache_usage(const struct cache *c)
+{
+    return atomic_load(c->used);
+}
+
+/* Finds the file of version `id` in its folder: "<rest of the id>.<8 hex digits>". */
+static int cache_find(int fan_fd, const char *rest, char *name, size_t size, uint32_t *ret_crc)
+{
+    int fd = openat(fan_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        closep(&fd);
+        return -errno;
+    }
+    int r = -ENOENT;
+    size_t len = strlen(rest);
+    for (struct dirent *e = readdir(d); e; e = readdir(d)) { // NOLINT(concurrency-mt-unsafe)
+        char *end = NULL;
+        if (strncmp(e->d_name, rest, len) != 0 || e->d_name[len] != '.')
+            continue;
+        unsigned long crc = strtoul(e->d_name + len + 1, &end, 16);
+        if (strlen(e->d_name) != len + 9 || *end != '\0' || strlen(e->d_name) >= size)
+            continue;
+        (void)stpcpy(name, e->d_name);
+        *ret_crc = (uint32_t)crc;
+        r = 0;
+        break;
+    }
+    (void)closedir(d);
+    return r;
+}
+
+static int cache_fan(const struct cache *c, const char *id, bool make)
+{
+    char fan[CACHE_FAN_DIGITS + 1];
+    (void)snprintf(fan, sizeof(fan), "%s", id);
+    int fd = -1;
+    if (make)
+        return cache_dir_sub(c->objects_fd, fan, &fd) < 0 ? -errno : fd;
+    fd = openat(c->objects_fd, fan, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Whether an opened file holds what its name says. */
+static int cache_check(struct cache *c, const char *id, int fd, uint64_t size, uint32_t crc,
+                       struct err *err)
+{
+    struct stat st;
+    uint32_t real = 0;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if ((uint64_t)st.st_size != size)
+        return err_set(err, -EBADMSG, "cached version %.16s has %lld bytes, the object %llu", id,
+                       (long long)st.st_size, (unsigned long long)size);
+    if (cache_is_checked(c, id))
+        return 0;
+    int r = crc32c_fd(fd, 0, size, 0, &real);
+    if (r < 0)
+        return err_errno(err, r, "cached version %.16s", id);
+    if (real != crc)
+        return err_set(err, -EBADMSG, "cached version %.16s fails its check (%08x, not %08x)", id,
+                       real, crc);
+    cache_set_checked(c, id);
+    return 0;
+}
+
+int cache_get(struct cache *c, const char *id, uint64_t size, uint32_t *ret_crc, struct err *err)
+{
+    char name[CACHE_ID_SIZE + 16];
+    uint32_t crc = 0;
+    CLEANUP(closep) int fan = cache_fan(c, id, false);
+    if (fan < 0)
+        return -ENOENT;
+    if (cache_find(fan, id + CACHE_FAN_DIGITS, name, sizeof(name), &crc) < 0)
+        return -ENOENT;
+    CLEANUP(closep) int fd = openat(fan, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return -ENOENT;
+    if (flock(fd, LOCK_SH | LOCK_NB) < 0)
+        return -ENOENT; /* being evicted */
+    if (cache_check(c, id, fd, size, crc, err) < 0) {
+        (void)unlinkat(fan, name, 0);
+        return -ENOENT;
+    }
+    (void)futimens(fd, NULL); /* the time of last use, for eviction */
+    *ret_crc = crc;
+    return TAKE_FD(fd);
+}
+
+bool cache_has(struct cache *c, const char *id)
+{
+    char name[CACHE_ID_SIZE + 16];
+    uint32_t crc = 0;
+    CLEANUP(closep) int fan = cache_fan(c, id, false);
+    return fan >= 0 && cache_find(fan, id + CACHE_FAN_DIGITS, name, sizeof(name), &crc) == 0;
+}
+
+int cache_file_new(struct cache *c, struct cache_file *ret, struct err *err)
+{
+    (void)snprintf(ret->name, sizeof(ret->name), "%llu",
+                   (unsigned long long)atomic_fetch_add(&c->next, 1));
+    ret->fd = openat(c->mount_fd, ret->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (ret->fd < 0) {
+        int r = -errno;
+        ret->name[0] = '\0';
+        return err_errno(err, r, "cache folder %s", c->dir);
+    }
+    return 0;
+}
+
+int cache_file_publish(struct cache *c, struct cache_file *f, const char *id, uint32_t crc)
+{
+    char name[CACHE_ID_SIZE + 16];
+    CLEANUP(closep) int fan = cache_fan(c, id, true);
+    if (fan < 0)
+        return fan;
+    (void)snprintf(name, sizeof(name), "%s.%08x", id + CACHE_FAN_DIGITS, crc);
+    if (flock(f->fd, LOCK_SH | LOCK_NB) < 0)
+        return -errno;
+    if (renameat(c->mount_fd, f->name, fan, name) < 0)
+        return -errno;
+    f->name[0] = '\0';
+    cache_set_checked(c, id);
+    return 0;
+}
+
+void cache_file_drop(struct cache *c, struct cache_file *f)
+{
+    if (f->fd < 0)
+        return;
+    if (f->name[0])
+        (void)unlinkat(c->mount_fd, f->name, 0);
+    closep(&f->fd);
+    f->fd = -1;
+    f->name[0] = '\0';
+}
+
+void cache_file_path(const struct cache *c, const struct cache_file *f, char *dst, size_t size)
+{
+    (void)snprintf(dst, size, "%s/mounts/%s/%s", c->dir, c->mount_id, f->name);
+}
+
+/* True when `bytes` more fit; with `must` the size limit is not asked. */
+static bool cache_fits(const struct cache *c, uint64_t bytes, bool must)
+{
+    uint64_t used = atomic_load(c->used);
+    if (!must && (used > c->size_max || bytes > c->size_max - used))
+        return false;
+    return cache_dir_free(c->dir_fd) >= bytes + c->free_min;
+}
+
+/* Evicts for `bytes` more, unless that was tried in vain a moment ago. */
+static void cache_make_room(struct cache *c, uint64_t bytes)
+{
+    LOCK_SCOPE(&c->evict_mu);
+    if (cache_fits(c, bytes, false) || clock_ms() < c->evict_again_ms)
+        return;
+    struct cache_dir_goal goal = {.used_max = c->size_max > bytes ? c->size_max - bytes : 0,
+                                  .free_min = c->free_min + bytes};
+    atomic_store(c->used, cache_dir_evict(c->dir_fd, &goal));
+    if (!cache_fits(c, bytes, false))
+        c->evict_again_ms = clock_ms() + CACHE_EVICT_PAUSE_MS;
+}
+
+int cache_reserve(struct cache *c, uint64_t bytes, bool must)
+{
+    if (!cache_fits(c, bytes, false))
+        cache_make_room(c, bytes);
+    if (!cache_fits(c, bytes, must))
+        return -ENOSPC;
+    (void)atomic_fetch_add(c->used, bytes);
+    return 0;
+}
+
+void cache_release(struct cache *c, uint64_t bytes)
+{
+    uint64_t used = atomic_load(c->used);
+    while (!atomic_compare_exchange_weak(c->used, &used, used > bytes ? used - bytes : 0))
+        ;
+}

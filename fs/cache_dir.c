@@ -1,0 +1,320 @@
+#include "fs/cache_dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum { CACHE_DIR_FILES_MAX = 200000 }; /* versions kept at most: bounds the scan of an eviction */
+
+#define CACHE_DIR_SIZE_DEFAULT (20ULL << 30)
+#define CACHE_DIR_FREE_MAX     (4ULL << 30)
+
+/* File systems where a cache would send every byte over the network a second time. Numbers that
+ * <linux/magic.h> lacks are from the file systems' own sources. */
+static bool cache_dir_is_remote(int fd)
+{
+    static const unsigned long remote[] = {
+        NFS_SUPER_MAGIC,
+        SMB_SUPER_MAGIC,
+        SMB2_SUPER_MAGIC,
+        CIFS_SUPER_MAGIC,
+        V9FS_MAGIC,
+        AFS_SUPER_MAGIC,
+        AFS_FS_MAGIC,
+        CODA_SUPER_MAGIC,
+        CEPH_SUPER_MAGIC,
+        FUSE_SUPER_MAGIC,
+        0x0bd00bd0UL /* Lustre */,
+        0x47504653UL /* GPFS */,
+        0x19830326UL /* BeeGFS */,
+        0x01161970UL /* GFS2 */,
+        0x7461636fUL /* OCFS2 */,
+    };
+    struct statfs fs;
+    if (fstatfs(fd, &fs) < 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(remote); i++) {
+        if ((unsigned long)fs.f_type == remote[i])
+            return true;
+    }
+    return false;
+}
+
+int cache_dir_make(const char *path, bool any_fs, int *ret_fd, struct err *err)
+{
+    struct stat st;
+    if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+        int r = err_errno(err, -errno, "cannot make the cache folder %s", path);
+        err_hint(err, "name another folder with --cache-dir");
+        return r;
+    }
+    CLEANUP(closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_errno(err, -errno, "cache folder %s", path);
+    if (st.st_uid != geteuid() || (st.st_mode & 022) != 0) {
+        (void)err_set(err, -EACCES, "cache folder %s belongs to another user or is open to others",
+                      path);
+        err_hint(err, "name a folder of your own with --cache-dir, or: chmod 700 %s", path);
+        return -EACCES;
+    }
+    if (!any_fs && cache_dir_is_remote(fd)) {
+        (void)err_set(err, -EMEDIUMTYPE, "%s is on a network file system", path);
+        err_hint(err, "name a folder on a local disk with --cache-dir");
+        return -EMEDIUMTYPE;
+    }
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+int cache_dir_tag(int dir_fd)
+{
+    static const char text[] = "Signature: 8a477f597d28d172789f06886806bc55\n"
+                               "# This folder is a cache of bmfs; deleting it loses nothing but\n"
+                               "# time, except DIR/lost, where writes that failed are kept.\n";
+    CLEANUP(closep)
+    int fd = openat(dir_fd, "CACHEDIR.TAG", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno == EEXIST ? 0 : -errno;
+    return write_full(fd, text, sizeof(text) - 1);
+}
+
+int cache_dir_sub(int dir_fd, const char *name, int *ret_fd)
+{
+    if (mkdirat(dir_fd, name, 0700) < 0 && errno != EEXIST)
+        return -errno;
+    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return -errno;
+    *ret_fd = fd;
+    return 0;
+}
+
+/* A walk over the entries of one folder. */
+static DIR *cache_dir_list(int dir_fd, const char *name)
+{
+    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d)
+        closep(&fd);
+    return d;
+}
+
+static struct dirent *cache_dir_next(DIR *d)
+{
+    for (;;) {
+        struct dirent *e = readdir(d); // NOLINT(concurrency-mt-unsafe): d is this thread's own
+        if (!e || (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0))
+            return e;
+    }
+}
+
+void cache_dir_drop_mount(int dir_fd, const char *id)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "mounts/%s", id);
+    DIR *d = cache_dir_list(dir_fd, path);
+    if (!d)
+        return;
+    for (struct dirent *e = cache_dir_next(d); e; e = cache_dir_next(d)) {
+        if (strcmp(e->d_name, "lock") != 0)
+            (void)unlinkat(dirfd(d), e->d_name, 0);
+    }
+    (void)unlinkat(dirfd(d), "lock", 0); /* last: until here the folder is recognisably ours */
+    (void)closedir(d);
+    (void)unlinkat(dir_fd, path, AT_REMOVEDIR);
+}
+
+/* Opens and locks mounts/<id>/lock. -EWOULDBLOCK: its mount lives. */
+static int cache_dir_lock_mount(int mount_fd)
+{
+    CLEANUP(closep) int fd = openat(mount_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return -errno;
+    return TAKE_FD(fd);
+}
+
+static void cache_dir_drop_dead_mounts(int dir_fd)
+{
+    DIR *d = cache_dir_list(dir_fd, "mounts");
+    if (!d)
+        return;
+    for (struct dirent *e = cache_dir_next(d); e; e = cache_dir_next(d)) {
+        CLEANUP(closep)
+        int fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        CLEANUP(closep) int lock = fd < 0 ? -1 : cache_dir_lock_mount(fd);
+        if (lock >= 0)
+            cache_dir_drop_mount(dir_fd, e->d_name);
+    }
+    (void)closedir(d);
+}
+
+int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_fd)
+{
+    unsigned char random[16];
+    CLEANUP(closep) int mounts = -1;
+    CLEANUP(closep) int fd = -1;
+    /* A mount that starts makes its folder and its lock in two steps; the lock on the whole
+     * folder keeps others from taking the folder in between for a dead one's. */
+    CLEANUP(closep) int all = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (all < 0 || flock(all, LOCK_EX) < 0)
+        return -errno;
+    cache_dir_drop_dead_mounts(dir_fd);
+    int r = random_bytes(random, sizeof(random));
+    if (r < 0)
+        return r;
+    hex_encode(ret_id, random, sizeof(random));
+    r = cache_dir_sub(dir_fd, "mounts", &mounts);
+    if (r == 0)
+        r = cache_dir_sub(mounts, ret_id, &fd);
+    if (r < 0)
+        return r;
+    int lock = cache_dir_lock_mount(fd);
+    if (lock < 0)
+        return lock;
+    *ret_fd = TAKE_FD(fd);
+    *ret_lock_fd = lock;
+    return 0;
+}
+
+uint64_t cache_dir_free(int dir_fd)
+{
+    struct statvfs fs;
+    if (fstatvfs(dir_fd, &fs) < 0)
+        return 0;
+    return (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
+void cache_dir_limits(int dir_fd, uint64_t size_max, uint64_t free_min, uint64_t *ret_size_max,
+                      uint64_t *ret_free_min)
+{
+    struct statvfs fs;
+    uint64_t total = 0;
+    if (fstatvfs(dir_fd, &fs) == 0)
+        total = (uint64_t)fs.f_blocks * fs.f_frsize;
+    if (size_max == 0)
+        size_max = MIN(CACHE_DIR_SIZE_DEFAULT, cache_dir_free(dir_fd) / 2);
+    if (free_min == 0)
+        free_min = MIN(CACHE_DIR_FREE_MAX, total / 20);
+    *ret_size_max = size_max;
+    *ret_free_min = free_min;
+}
+
+struct cache_dir_file {
+    char fan[8];
+    char name[80];
+    int64_t used_ns; /* when it was last opened */
+    uint64_t bytes;
+};
+
+struct cache_dir_scan {
+    struct cache_dir_file *file; /* NULL: only count */
+    size_t files, cap;
+    uint64_t bytes; /* of everything that was seen */
+};
+
+static void cache_dir_scan_file(struct cache_dir_scan *scan, DIR *d, const char *fan,
+                                const char *name, bool keep)
+{
+    struct stat st;
+    if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+        return;
+    uint64_t bytes = (uint64_t)st.st_blocks * 512;
+    scan->bytes += bytes;
+    if (!keep || strlen(name) >= sizeof(scan->file->name))
+        return;
+    if (scan->files == scan->cap) {
+        size_t cap = MAX(scan->cap * 2, (size_t)1024);
+        struct cache_dir_file *file = realloc(scan->file, cap * sizeof(*file));
+        if (!file)
+            return; /* what is not listed is not evicted this time */
+        scan->file = file;
+        scan->cap = cap;
+    }
+    struct cache_dir_file *f = &scan->file[scan->files++];
+    (void)snprintf(f->fan, sizeof(f->fan), "%.7s", fan);
+    (void)snprintf(f->name, sizeof(f->name), "%s", name);
+    f->used_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    f->bytes = bytes;
+}
+
+/* Counts every file two levels below `name` ("objects" or "mounts"). */
+static void cache_dir_scan_tree(struct cache_dir_scan *scan, int dir_fd, const char *name,
+                                bool keep)
+{
+    DIR *top = cache_dir_list(dir_fd, name);
+    if (!top)
+        return;
+    for (struct dirent *e = cache_dir_next(top); e; e = cache_dir_next(top)) {
+        DIR *d = cache_dir_list(dirfd(top), e->d_name);
+        if (!d)
+            continue;
+        for (struct dirent *f = cache_dir_next(d); f; f = cache_dir_next(d))
+            cache_dir_scan_file(scan, d, e->d_name, f->d_name, keep);
+        (void)closedir(d);
+    }
+    (void)closedir(top);
+}
+
+uint64_t cache_dir_usage(int dir_fd)
+{
+    struct cache_dir_scan scan = {0};
+    cache_dir_scan_tree(&scan, dir_fd, "objects", false);
+    cache_dir_scan_tree(&scan, dir_fd, "mounts", false);
+    cache_dir_scan_tree(&scan, dir_fd, "lost", false);
+    return scan.bytes;
+}
+
+static int cache_dir_by_use(const void *a, const void *b)
+{
+    const struct cache_dir_file *x = a;
+    const struct cache_dir_file *y = b;
+    return (x->used_ns > y->used_ns) - (x->used_ns < y->used_ns);
+}
+
+/* Unlinks one version unless some process has it open (they hold a shared lock). */
+static bool cache_dir_unlink(int dir_fd, const struct cache_dir_file *f)
+{
+    char path[128];
+    (void)snprintf(path, sizeof(path), "objects/%s/%s", f->fan, f->name);
+    CLEANUP(closep) int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return false;
+    return unlinkat(dir_fd, path, 0) == 0;
+}
+
+uint64_t cache_dir_evict(int dir_fd, const struct cache_dir_goal *goal)
+{
+    CLEANUP(closep) int lock = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock < 0 || flock(lock, LOCK_EX) < 0)
+        return cache_dir_usage(dir_fd);
+    struct cache_dir_scan scan = {0};
+    cache_dir_scan_tree(&scan, dir_fd, "objects", true);
+    size_t files = scan.files;
+    cache_dir_scan_tree(&scan, dir_fd, "mounts", false);
+    cache_dir_scan_tree(&scan, dir_fd, "lost", false);
+    if (files > 0)
+        qsort(scan.file, files, sizeof(*scan.file), cache_dir_by_use);
+    size_t left = files;
+    /* A little more than asked for, so that the next few requests need no scan of their own. */
+    uint64_t used_goal = goal->used_max - goal->used_max / 16;
+    for (size_t i = 0; i < files; i++) {
+        if (scan.bytes <= used_goal && left <= CACHE_DIR_FILES_MAX &&
+            cache_dir_free(dir_fd) >= goal->free_min)
+            break;
+        if (cache_dir_unlink(dir_fd, &scan.file[i])) {
+            scan.bytes -= MIN(scan.bytes, scan.file[i].bytes);
+            left--;
+        }
+    }
+    free(scan.file);
+    return scan.bytes;
+}

@@ -1,0 +1,45 @@
+#ifndef BMFS_FS_CACHE_DIR_H
+#define BMFS_FS_CACHE_DIR_H
+
+/* The folder that several mounts share as their cache: making and checking it, one mount's private
+ * folder in it, what is used, what to evict. Works on descriptors; knows nothing of objects. */
+
+#include "base/err.h"
+
+/* Opens `path`, making it with mode 0700 (parents must exist). -EMEDIUMTYPE for a network file
+ * system unless `any_fs`; -EACCES when it is not this user's alone. */
+int cache_dir_make(const char *path, bool any_fs, int *ret_fd, struct err *err);
+
+/* Marks the folder as a cache, so that backups may leave it out (bford.info/cachedir). */
+int cache_dir_tag(int dir_fd);
+
+/* Opens the folder `name` below, making it. 0 or -errno. */
+int cache_dir_sub(int dir_fd, const char *name, int *ret_fd);
+
+/* Makes mounts/<random id>, locked for as long as *ret_lock_fd is open, and removes the folders of
+ * mounts whose lock nobody holds. `ret_id` holds 33 bytes. */
+int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_fd);
+
+/* Removes mounts/<id> with its files. */
+void cache_dir_drop_mount(int dir_fd, const char *id);
+
+/* Fills in what the user left at 0. */
+void cache_dir_limits(int dir_fd, uint64_t size_max, uint64_t free_min, uint64_t *ret_size_max,
+                      uint64_t *ret_free_min);
+
+/* Bytes that the file system still gives to this user; 0 when it cannot say. */
+uint64_t cache_dir_free(int dir_fd);
+
+/* Bytes on disk of all files in the folder. */
+uint64_t cache_dir_usage(int dir_fd);
+
+struct cache_dir_goal {
+    uint64_t used_max; /* evict until no more bytes than this are used */
+    uint64_t free_min; /* and no fewer than these are free */
+};
+
+/* Unlinks versions, the longest unused first, until the goal is reached or nothing is left that is
+ * not open somewhere. Returns the bytes then in use. One process at a time (DIR/lock). */
+uint64_t cache_dir_evict(int dir_fd, const struct cache_dir_goal *goal);
+
+#endif

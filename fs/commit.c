@@ -1,0 +1,458 @@
+#include "fs/commit.h"
+
+#include "base/crc32c.h"
+#include "base/log.h"
+#include "fs/lost.h"
+#include "fs/node.h"
+#include "matrix/npy.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How complete the bytes of a file are. */
+enum commit_content { COMMIT_EMPTY, COMMIT_PARTIAL, COMMIT_HOLES, COMMIT_WHOLE, COMMIT_WRONG };
+
+/* One attempt to store. */
+struct commit_job {
+    struct writer *w;
+    struct folder *dir; /* where to; a reference */
+    struct place place; /* where to */
+    struct head *head;  /* of the matrix, a reference, or NULL */
+    struct stage_view view;
+    struct buf prefix; /* bytes that go before the file's: an npy header, or a whole header */
+    bool prefix_only;  /* the file's own bytes are not sent */
+    char *key;
+    char if_match[STORE_ETAG_SIZE];
+    bool if_any; /* whatever is there */
+    char write_id[STORE_WRITE_ID_SIZE];
+};
+
+static void commit_job_fini(struct commit_job *job)
+{
+    buf_fini(&job->prefix);
+    head_unref(job->head);
+    folder_unref(job->dir);
+    free(job->key);
+}
+
+static int commit_job_init(struct commit_job *job, struct writer *w, struct folder *dir,
+                           const struct place *place)
+{
+    unsigned char random[(STORE_WRITE_ID_SIZE - 1) / 2];
+    *job = (struct commit_job){.w = w, .prefix = BUF_INIT((size_t)HEADER_BYTES_MAX + NPY_HEAD_MAX)};
+    {
+        LOCK_SCOPE(&w->fs->mu);
+        job->dir = folder_ref_locked(dir ? dir : w->dir);
+        job->place = place ? *place : w->place;
+        job->head = head_ref(job->dir->head);
+        (void)snprintf(job->if_match, sizeof(job->if_match), "%s", w->if_match);
+    }
+    job->key = fs_key(w->fs, job->dir->path, job->place.obj);
+    int r = random_bytes(random, sizeof(random));
+    hex_encode(job->write_id, random, sizeof(random));
+    return job->key ? r : -ENOMEM;
+}
+
+/* Looks at a block written as npy. */
+static enum commit_content commit_look_npy(struct commit_job *job, struct err *err)
+{
+    struct npy npy;
+    const struct header *h = &job->head->header;
+    size_t len = (size_t)MIN(job->view.size, (uint64_t)NPY_HEAD_MAX);
+    CLEANUP(freep) char *bytes = malloc(len);
+    if (!bytes || pread_full(job->view.fd, bytes, len, 0) < 0) {
+        (void)err_set(err, -EIO, "cannot read the written bytes");
+        return COMMIT_WRONG;
+    }
+    int r = npy_parse(bytes, len, &npy, err);
+    if (r == -ENODATA)
+        return COMMIT_PARTIAL;
+    if (r < 0)
+        return COMMIT_WRONG;
+    if (job->view.size == npy.data_off && npy.data_len > 0)
+        return COMMIT_PARTIAL;
+    if (npy_check_block(&npy, job->view.size, &h->grid, h->dtype, job->place.index, err) < 0)
+        return COMMIT_WRONG;
+    return job->view.whole ? COMMIT_WHOLE : COMMIT_HOLES;
+}
+
+/* Looks at a block written as bare elements; prepares the npy header that goes before them. */
+static enum commit_content commit_look_raw(struct commit_job *job, struct err *err)
+{
+    struct npy npy;
+    const struct header *h = &job->head->header;
+    npy_for_block(&h->grid, h->dtype, job->place.index, &npy);
+    npy.fortran = job->place.view == NAME_RAW_F && npy.ndim > 1;
+    buf_clear(&job->prefix);
+    if (npy_format(&npy, &job->prefix) < 0) {
+        (void)err_set(err, -ENOMEM, "out of memory");
+        return COMMIT_WRONG;
+    }
+    if (job->view.size != npy.data_len) {
+        (void)err_set(err, -EINVAL, "%llu bytes, a block of this shape and type has %llu",
+                      (unsigned long long)job->view.size, (unsigned long long)npy.data_len);
+        return COMMIT_WRONG;
+    }
+    return job->view.whole ? COMMIT_WHOLE : COMMIT_HOLES;
+}
+
+static enum commit_content commit_look_block(struct commit_job *job, struct err *err)
+{
+    if (!job->head || job->head->bad) {
+        (void)err_set(err, job->head ? -EBADMSG : -ENODATA, "the matrix has no %sheader",
+                      job->head ? "readable " : "");
+        return COMMIT_WRONG;
+    }
+    if (job->view.size == 0 && !job->view.cut)
+        return COMMIT_EMPTY;
+    if (job->view.size == 0) {
+        (void)err_set(err, -EINVAL, "truncated to nothing: no block is empty");
+        return COMMIT_WRONG;
+    }
+    return job->place.view == NAME_OBJECT ? commit_look_npy(job, err) : commit_look_raw(job, err);
+}
+
+/* Whether blocks stand in the way of a header: counts those that it would not describe. */
+struct commit_blocks {
+    const struct header *header;
+    size_t skip;
+    int64_t blocks, misfits;
+};
+
+static int commit_see_block(void *arg, const char *key, const struct store_stat *stat)
+{
+    struct commit_blocks *b = arg;
+    struct name_axis axis[GRID_NDIM_MAX];
+    char file[NAME_FILE_SIZE];
+    int ndim = 0;
+    if (!stat || name_object_parse(key + b->skip, axis, &ndim) < 0)
+        return 0;
+    b->blocks++;
+    b->misfits += place_file_name(b->header, key + b->skip, file) != file;
+    return b->misfits > 0;
+}
+
+/* A header may change as long as it fits the blocks that are there. */
+static int commit_check_header(struct commit_job *job, const struct header *header, struct err *err)
+{
+    bool stored = job->head && job->head->stored && !job->head->bad;
+    if (stored && header_equal(&job->head->header, header))
+        return 0;
+    CLEANUP(freep) char *prefix = fs_key(job->w->fs, job->dir->path, "");
+    if (!prefix)
+        return -ENOMEM;
+    struct commit_blocks b = {.header = header, .skip = strlen(prefix)};
+    struct store_list list = {.prefix = prefix, .delimiter = '/'};
+    int r = store_list(job->w->fs->store, &list, commit_see_block, &b, err);
+    if (r < 0)
+        return r;
+    if (stored && b.blocks > 0)
+        r = err_set(err, -EPERM, "shape, shard_sizes and dtype are fixed once blocks exist");
+    else if (b.misfits > 0)
+        r = err_set(err, -EPERM, "blocks are there that do not fit this header");
+    else
+        return 0;
+    err_hint(err, "remove the blocks first (bm free), or make another matrix");
+    return r;
+}
+
+/* Looks at a header.json; prepares the stored form. */
+static int commit_look_header(struct commit_job *job, enum commit_content *ret, struct err *err)
+{
+    struct header header = {0};
+    *ret = COMMIT_EMPTY;
+    if (job->view.size == 0)
+        return 0;
+    *ret = COMMIT_WRONG;
+    if (job->view.size > HEADER_BYTES_MAX)
+        return err_set(err, -EINVAL, "longer than %d bytes", HEADER_BYTES_MAX);
+    CLEANUP(freep) char *text = malloc((size_t)job->view.size);
+    if (!text)
+        return -ENOMEM;
+    int r = pread_full(job->view.fd, text, (size_t)job->view.size, 0);
+    if (r == 0)
+        r = header_parse(text, (size_t)job->view.size, &header, err);
+    if (r < 0)
+        return r == -ENOMEM ? r : -EINVAL;
+    r = commit_check_header(job, &header, err);
+    if (r == 0)
+        r = header_store(&header, &job->prefix);
+    header_fini(&header);
+    job->prefix_only = true;
+    if (r == 0)
+        *ret = COMMIT_WHOLE;
+    return r;
+}
+
+/* Finds out how complete the bytes are; for what is wrong, the code that says so. */
+static int commit_look(struct commit_job *job, enum commit_content *ret, struct err *err)
+{
+    switch (job->place.kind) {
+    case PLACE_BLOCK:
+        *ret = commit_look_block(job, err);
+        return *ret == COMMIT_WRONG ? -EINVAL : 0;
+    case PLACE_HEADER:
+        return commit_look_header(job, ret, err);
+    case PLACE_PLAIN:
+    case PLACE_SCRATCH:
+        break;
+    }
+    *ret = job->view.size == 0 && !job->view.cut ? COMMIT_EMPTY : COMMIT_WHOLE;
+    return 0;
+}
+
+/* What the table in commit.h says: 1 store, 0 nothing to do now, COMMIT_WAITS, or the error. */
+enum { COMMIT_STORE = 2 };
+
+static int commit_decide(struct commit_job *job, enum commit_cause cause, struct err *err)
+{
+    enum commit_content content = COMMIT_WRONG;
+    int r = commit_look(job, &content, err);
+    switch (content) {
+    case COMMIT_WHOLE:
+        return COMMIT_STORE;
+    case COMMIT_HOLES:
+        return cause == COMMIT_FLUSH ? COMMIT_WAITS : COMMIT_STORE;
+    case COMMIT_EMPTY:
+    case COMMIT_PARTIAL:
+        if (job->place.kind == PLACE_PLAIN && cause != COMMIT_FLUSH)
+            return COMMIT_STORE; /* an empty file is a file, but a shell's first flush is none */
+        if (cause == COMMIT_SYNC)
+            return err_set(err, -EINVAL, "not a whole file yet");
+        return COMMIT_WAITS;
+    case COMMIT_WRONG:
+        break;
+    }
+    return cause == COMMIT_CLOSE && r == -EINVAL ? COMMIT_WAITS : r;
+}
+
+/* Keeps what was just stored as a version of the cache, so that the next reader finds it there. */
+static void commit_adopt(struct commit_job *job, const struct store_stat *stat, uint32_t crc)
+{
+    struct fs *fs = job->w->fs;
+    struct cache_file *file = stage_file(job->w->stage);
+    if (fs->local || job->prefix.len > 0 || job->view.fd < 0 || file->fd < 0)
+        return;
+    objects_adopt(fs->objects, job->key, stat, crc, file);
+    if (!file->name[0])
+        stage_set_frozen(job->w->stage);
+}
+
+/* Tells the directory what has changed. */
+static int commit_announce(struct commit_job *job, const struct store_stat *stat)
+{
+    int r = 0;
+    if (job->place.kind == PLACE_HEADER) {
+        struct head *head = NULL;
+        r = head_new(stat, buf_text(&job->prefix), job->prefix.len, &head);
+        if (r == 0) {
+            folder_set_head(job->dir, head);
+            head_unref(head);
+        }
+    }
+    LOCK_SCOPE(&job->w->fs->mu);
+    folder_changed_locked(job->dir, job->place.obj);
+    folder_seen_locked(job->dir);
+    return r;
+}
+
+/* Puts the held bytes. */
+static int commit_put(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
+{
+    uint64_t len = job->prefix_only ? 0 : job->view.size;
+    uint32_t crc = crc32c(0, job->prefix.data, job->prefix.len);
+    int r = len > 0 ? crc32c_fd(job->view.fd, 0, len, crc, &crc) : 0;
+    if (r < 0)
+        return err_errno(err, r, "cannot read the written bytes");
+    struct store_body body = {.head = job->prefix.data,
+                              .head_len = job->prefix.len,
+                              .fd = len > 0 ? job->view.fd : -1,
+                              .len = len};
+    struct store_put put = {.if_match = job->if_any ? NULL : job->if_match,
+                            .write_id = job->write_id,
+                            .has_crc32c = true,
+                            .crc32c = crc};
+    r = store_put(job->w->fs->store, job->key, &body, &put, ret_stat, err);
+    if (r < 0)
+        return r;
+    ret_stat->has_crc32c = true;
+    ret_stat->crc32c = crc;
+    commit_adopt(job, ret_stat, crc);
+    return commit_announce(job, ret_stat);
+}
+
+/* A conflict as the writer's program shall see it. */
+static int commit_conflict(struct writer *w, int code, struct err *err)
+{
+    if (code != -EEXIST && code != -ESTALE)
+        return code;
+    LOCK_SCOPE(&w->fs->mu);
+    w->error = w->exclusive ? -EEXIST : -ESTALE;
+    return err_prefix(err, w->error, "somebody else has written it meanwhile");
+}
+
+static void commit_done(struct writer *w, const struct store_stat *stat)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    (void)snprintf(w->if_match, sizeof(w->if_match), "%s", stat->etag);
+    w->unseen = false;
+    w->exclusive = false;
+    w->owners = 0;
+    w->error = 0;
+}
+
+static bool commit_has_cause(struct writer *w, int *ret_error)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    *ret_error = w->error;
+    return !w->dropped && w->place.kind != PLACE_SCRATCH && stage_is_dirty(w->stage);
+}
+
+/* The attempt itself, with the bytes held. */
+static int commit_held(struct commit_job *job, enum commit_cause cause, struct err *err)
+{
+    struct store_stat stat;
+    if (!stage_is_dirty(job->w->stage))
+        return 0; /* another flush was faster */
+    int r = commit_decide(job, cause, err);
+    if (r != COMMIT_STORE)
+        return r;
+    r = commit_put(job, &stat, err);
+    if (r < 0)
+        return commit_conflict(job->w, r, err);
+    commit_done(job->w, &stat);
+    return COMMIT_STORE;
+}
+
+int commit(struct writer *w, enum commit_cause cause, struct err *err)
+{
+    int error = 0;
+    struct commit_job job;
+    if (!commit_has_cause(w, &error))
+        return 0;
+    if (error < 0)
+        return err_set(err, error, "somebody else has written it meanwhile");
+    int r = commit_job_init(&job, w, NULL, NULL);
+    if (r == 0)
+        r = stage_hold(w->stage, &job.view);
+    if (r == 0) {
+        r = commit_held(&job, cause, err);
+        stage_settle(w->stage, r == COMMIT_STORE);
+        r = r == COMMIT_STORE ? 0 : r;
+    }
+    if (r < 0)
+        (void)fs_refuse(r, "store", job.key ? job.key : w->name, err);
+    commit_job_fini(&job);
+    return r;
+}
+
+int commit_to(struct writer *w, struct folder *dir, const struct place *place, const char *if_match,
+              struct store_stat *ret_stat, struct err *err)
+{
+    struct commit_job job;
+    int r = commit_job_init(&job, w, dir, place);
+    job.if_any = !if_match;
+    (void)snprintf(job.if_match, sizeof(job.if_match), "%s", if_match ? if_match : "");
+    if (r == 0)
+        r = stage_hold(w->stage, &job.view);
+    if (r == 0) {
+        r = commit_decide(&job, COMMIT_SYNC, err);
+        if (r == COMMIT_STORE)
+            r = commit_put(&job, ret_stat, err);
+        stage_settle(w->stage, r == 0);
+    }
+    if (r < 0)
+        (void)fs_refuse(r, "store", job.key ? job.key : w->name, err);
+    commit_job_fini(&job);
+    return r;
+}
+
+/* Moves bytes that could not be stored to where they can be found again. */
+static void commit_keep(struct writer *w, const char *reason)
+{
+    struct commit_job job;
+    struct err err = {0};
+    enum commit_content content = COMMIT_WRONG;
+    char name[64] = "";
+    int r = commit_job_init(&job, w, NULL, NULL);
+    if (r == 0)
+        r = stage_hold(w->stage, &job.view);
+    if (r == 0) {
+        (void)commit_look(&job, &content, NULL); /* prepares the prefix */
+        struct lost_note note = {.store_id = store_id(w->fs->store),
+                                 .key = job.key,
+                                 .if_match = job.if_match,
+                                 .write_id = job.write_id,
+                                 .reason = reason,
+                                 .head = job.prefix_only ? NULL : job.prefix.data,
+                                 .head_len = job.prefix_only ? 0 : job.prefix.len};
+        r = lost_keep(w->fs->cache, stage_file(w->stage), &note, name, sizeof(name), &err);
+        stage_settle(w->stage, r == 0);
+    }
+    if (r < 0)
+        log_error("write", "%s: %s", job.key ? job.key : w->name,
+                  err.msg[0] ? err.msg : errno_text(r));
+    else
+        log_warn("write", "%s: the bytes are kept as %s/lost/%s.data", job.key,
+                 cache_dir(w->fs->cache), name);
+    commit_job_fini(&job);
+}
+
+static void commit_say_dropped(struct writer *w, const char *why)
+{
+    if (stage_is_dirty(w->stage) && stage_size(w->stage) > 0)
+        log_warn("write", "%s%s: dropped: %s (%llu bytes)", w->dir->path, w->name, why,
+                 (unsigned long long)stage_size(w->stage));
+}
+
+/* Lets a writer go that has nothing more to store. */
+static void commit_retire(struct writer *w)
+{
+    {
+        LOCK_SCOPE(&w->fs->mu);
+        if (w->handles > 0)
+            return; /* opened again meanwhile */
+        writer_unlink_locked(w, true);
+    }
+    stage_retire(w->stage);
+    LOCK_SCOPE(&w->fs->mu);
+    writer_linger_locked(w, false);
+}
+
+void commit_finish(struct writer *w, bool unmounting)
+{
+    struct err err = {0};
+    bool scratch;
+    bool dropped;
+    {
+        LOCK_SCOPE(&w->fs->mu);
+        scratch = w->place.kind == PLACE_SCRATCH;
+        dropped = w->dropped;
+        if (!unmounting && w->handles > 0)
+            return;
+    }
+    if (scratch && !dropped && !unmounting) {
+        LOCK_SCOPE(&w->fs->mu);
+        writer_linger_locked(w, true);
+        return;
+    }
+    if (scratch || dropped) {
+        if (!dropped)
+            commit_say_dropped(w, "a temporary file, never renamed to the name of a block");
+        commit_retire(w);
+        return;
+    }
+    int r = commit(w, COMMIT_CLOSE, &err);
+    if (r == COMMIT_WAITS && !unmounting) {
+        LOCK_SCOPE(&w->fs->mu);
+        writer_linger_locked(w, true);
+        return;
+    }
+    if (r == COMMIT_WAITS)
+        commit_say_dropped(w, "not a whole file");
+    else if (r < 0)
+        commit_keep(w, err.msg);
+    commit_retire(w);
+}

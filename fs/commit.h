@@ -1,0 +1,43 @@
+#ifndef BMFS_FS_COMMIT_H
+#define BMFS_FS_COMMIT_H
+
+/* From written bytes to a stored object: when, what is checked, and what becomes of a failure.
+ *
+ * The kernel says "flush" at every close of every copy of a descriptor, also of a child's that
+ * never wrote a byte, and numpy's memory maps flush a file of the right size and the wrong content.
+ * So what is stored follows from the bytes, not from the flush alone:
+ *
+ *   bytes                             flush     fsync, rename, link   last close, unmount
+ *   every byte of the file written    store     store                 store
+ *   right size, some never written    nothing   store (zeros)         store (zeros)
+ *   nothing, or only the npy header   nothing   EINVAL                wait to be opened again
+ *   anything else                     EINVAL    EINVAL                wait to be opened again
+ *
+ * An ordinary file is whole whatever it holds. A store is one conditional PUT. What cannot be
+ * stored for good goes to the folder of fs/lost.h. All functions block and belong on the pool
+ * `work`. */
+
+#include "fs/writer.h"
+
+enum commit_cause { COMMIT_FLUSH, COMMIT_SYNC, COMMIT_CLOSE };
+
+/* Nothing was stored because the bytes are not complete; they may still become so. */
+enum { COMMIT_WAITS = 1 };
+
+/* Stores what a writer holds under its own name, if its time has come. 0: stored, or nothing new;
+ * COMMIT_WAITS; or -errno: -EINVAL for bytes that are no block of the matrix, -ESTALE or -EEXIST
+ * when somebody else has written the name, -EPERM for a header that does not fit the blocks, or
+ * what the store says. The reason is in `err` and in the log. */
+int commit(struct writer *w, enum commit_cause cause, struct err *err);
+
+/* Stores what a writer holds under another name, for rename and link. The writer's own place and
+ * state are left alone. `if_match`: NULL for whatever is there. On success *ret_stat is the new
+ * version. */
+int commit_to(struct writer *w, struct folder *dir, const struct place *place, const char *if_match,
+              struct store_stat *ret_stat, struct err *err);
+
+/* The last handle was closed, or the mount ends: stores, keeps waiting, or gives up what a writer
+ * holds; nothing is left that only this function could still save. */
+void commit_finish(struct writer *w, bool unmounting);
+
+#endif

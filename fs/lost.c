@@ -1,0 +1,119 @@
+#include "fs/lost.h"
+
+#include "fs/cache_dir.h"
+
+#include <cjson/cJSON.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static int lost_open_dir(struct cache *c)
+{
+    CLEANUP(closep) int top = open(cache_dir(c), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = -1;
+    int r = top < 0 ? -errno : cache_dir_sub(top, "lost", &fd);
+    return r < 0 ? r : fd;
+}
+
+static bool lost_is_full(int dir_fd)
+{
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        closep(&fd);
+        return false;
+    }
+    int files = 0;
+    while (readdir(d)) // NOLINT(concurrency-mt-unsafe): d is this thread's own
+        files++;
+    (void)closedir(d);
+    return files >= LOST_FILES_MAX;
+}
+
+static int lost_write_note(int dir_fd, const char *name, const struct lost_note *note)
+{
+    cJSON *json = cJSON_CreateObject();
+    if (!json || !cJSON_AddStringToObject(json, "store", note->store_id) ||
+        !cJSON_AddStringToObject(json, "key", note->key) ||
+        !cJSON_AddStringToObject(json, "write_id", note->write_id) ||
+        !cJSON_AddStringToObject(json, "reason", note->reason) ||
+        (note->if_match && !cJSON_AddStringToObject(json, "if_match", note->if_match))) {
+        cJSON_Delete(json);
+        return -ENOMEM;
+    }
+    char *text = cJSON_Print(json);
+    cJSON_Delete(json);
+    if (!text)
+        return -ENOMEM;
+    CLEANUP(closep) int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int r = fd < 0 ? -errno : write_full(fd, text, strlen(text));
+    if (r == 0)
+        r = fsync(fd) < 0 ? -errno : 0;
+    cJSON_free(text);
+    return r;
+}
+
+/* Moves the bytes; with a head, they are written anew behind it. */
+static int lost_move(struct cache *c, struct cache_file *f, const struct lost_note *note,
+                     int dir_fd, const char *name)
+{
+    char path[4096];
+    if (note->head_len == 0) {
+        cache_file_path(c, f, path, sizeof(path));
+        if (fsync(f->fd) < 0 || renameat(AT_FDCWD, path, dir_fd, name) < 0)
+            return -errno;
+        f->name[0] = '\0';
+        return 0;
+    }
+    CLEANUP(closep) int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    CLEANUP(freep) char *step = malloc(1 << 20);
+    if (fd < 0 || !step)
+        return fd < 0 ? -errno : -ENOMEM;
+    int r = write_full(fd, note->head, note->head_len);
+    off_t at = 0;
+    while (r == 0) {
+        ssize_t n = pread(f->fd, step, 1 << 20, at);
+        if (n <= 0) {
+            r = n < 0 ? -errno : 0;
+            break;
+        }
+        r = write_full(fd, step, (size_t)n);
+        at += n;
+    }
+    if (r == 0 && fsync(fd) < 0)
+        r = -errno;
+    return r;
+}
+
+int lost_keep(struct cache *c, struct cache_file *f, const struct lost_note *note, char *ret_name,
+              size_t size, struct err *err)
+{
+    unsigned char random[6];
+    char id[16];
+    char name[64];
+    char file[80];
+    CLEANUP(closep) int dir_fd = lost_open_dir(c);
+    if (dir_fd < 0)
+        return err_errno(err, dir_fd, "cannot keep the bytes in %s/lost", cache_dir(c));
+    if (lost_is_full(dir_fd))
+        return err_set(err, -EDQUOT, "%s/lost is full: the bytes are gone", cache_dir(c));
+    int r = random_bytes(random, sizeof(random));
+    hex_encode(id, random, sizeof(random));
+    (void)snprintf(name, sizeof(name), "%lld-%s", (long long)time(NULL), id);
+    (void)snprintf(file, sizeof(file), "%s.data", name);
+    if (r == 0)
+        r = lost_move(c, f, note, dir_fd, file);
+    (void)snprintf(file, sizeof(file), "%s.json", name);
+    if (r == 0)
+        r = lost_write_note(dir_fd, file, note);
+    if (r < 0)
+        return err_errno(err, r, "cannot keep the bytes in %s/lost", cache_dir(c));
+    if (ret_name)
+        (void)snprintf(ret_name, size, "%s", name);
+    return 0;
+}

@@ -1,0 +1,352 @@
+#include "fs/mount.h"
+
+#include "base/log.h"
+#include "fs/commit.h"
+#include "fs/fs.h"
+#include "fs/node.h"
+#include "fs/ops.h"
+#include "fs/survey.h"
+#include "fs/virtual.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    MOUNT_THREADS = 8,
+    MOUNT_BACKGROUND = 128, /* requests the kernel may have under way: readahead of many readers */
+    MOUNT_READ_AHEAD_KIB = 1024,
+    MOUNT_REQUEST = 1 << 20, /* bytes of a request: the kernel's limit */
+};
+
+#define MOUNT_MEMORY_DEFAULT (256ULL << 20)
+
+/* All that one mount owns, in the order in which it is made. */
+struct mount {
+    const struct mount_conf *conf;
+    struct location location;
+    struct store *store;
+    char *cache_dir;
+    struct cache *cache;
+    struct fs *fs;
+    struct fuse_session *session;
+    bool mounted;
+    char *message; /* what is said when it is ready */
+    mount_ready_fn *ready;
+    void *ready_arg;
+};
+
+static struct mount *mount_of_session; /* libfuse's init has only the file system's own pointer */
+
+static void mount_init(void *userdata, struct fuse_conn_info *conn)
+{
+    struct mount *m = mount_of_session;
+    (void)userdata;
+    conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+                              FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE |
+                              FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);
+    conn->want |= conn->capable &
+                  (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
+                   FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS);
+    conn->max_write = MOUNT_REQUEST;
+    conn->max_readahead = MOUNT_REQUEST;
+    conn->max_background = MOUNT_BACKGROUND;
+    conn->congestion_threshold = MOUNT_BACKGROUND * 3 / 4;
+    conn->time_gran = 1;
+    if (m->ready)
+        m->ready(m->ready_arg, m->message);
+    m->ready = NULL;
+}
+
+static const struct fuse_lowlevel_ops mount_ops = {
+    .init = mount_init,
+    .lookup = ops_lookup,
+    .forget = ops_forget,
+    .forget_multi = ops_forget_multi,
+    .getattr = ops_getattr,
+    .setattr = ops_setattr,
+    .mknod = ops_mknod,
+    .mkdir = ops_mkdir,
+    .unlink = ops_unlink,
+    .rmdir = ops_rmdir,
+    .symlink = ops_symlink,
+    .rename = ops_rename,
+    .link = ops_link,
+    .open = ops_open,
+    .read = ops_read,
+    .write = ops_write,
+    .flush = ops_flush,
+    .release = ops_release,
+    .fsync = ops_fsync,
+    .opendir = ops_opendir,
+    .readdir = ops_readdir,
+    .readdirplus = ops_readdirplus,
+    .releasedir = ops_releasedir,
+    .fsyncdir = ops_fsyncdir,
+    .statfs = ops_statfs,
+    .setxattr = ops_setxattr,
+    .getxattr = ops_getxattr,
+    .listxattr = ops_listxattr,
+    .removexattr = ops_removexattr,
+    .create = ops_create,
+    .ioctl = ops_ioctl,
+    .fallocate = ops_fallocate,
+    .copy_file_range = ops_copy_file_range,
+    .lseek = ops_lseek,
+};
+
+static bool mount_may_admin(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+    if (syscall(SYS_capget, &head, data) < 0)
+        return false;
+    return data[0].effective & (1U << CAP_SYS_ADMIN);
+}
+
+/* Runs a program and waits for it; its exit status, or -errno. */
+static int mount_exec(const char *const argv[])
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        return -errno;
+    if (pid == 0) {
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (null >= 0)
+            (void)dup2(null, STDERR_FILENO);
+        (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -EIO;
+}
+
+/* A mount whose daemon died answers ENOTCONN to everything; it is taken away first. */
+static int mount_clear(const char *mountpoint, struct err *err)
+{
+    struct stat st;
+    if (stat(mountpoint, &st) == 0)
+        return S_ISDIR(st.st_mode) ? 0 : err_set(err, -ENOTDIR, "%s is no directory", mountpoint);
+    if (errno != ENOTCONN && errno != ECONNABORTED) {
+        int r = err_errno(err, -errno, "mount point %s", mountpoint);
+        if (r == -ENOENT)
+            err_hint(err, "mkdir -p %s", mountpoint);
+        return r;
+    }
+    const char *const argv[] = {"fusermount3", "-u", "-z", mountpoint, NULL};
+    if (umount2(mountpoint, MNT_DETACH) < 0 && mount_exec(argv) != 0)
+        return err_set(err, -EBUSY, "%s is a dead mount that cannot be taken away", mountpoint);
+    log_info("mount", "%s was a dead mount and has been taken away", mountpoint);
+    return 0;
+}
+
+static int mount_open_store(struct mount *m, struct err *err)
+{
+    struct location_conf conf = m->conf->store;
+    int r = location_parse(m->conf->location, &m->location, err);
+    conf.read_only = m->conf->read_only;
+    if (r == 0)
+        r = location_open(&m->location, &conf, &m->store, err);
+    return r;
+}
+
+static int mount_open_cache(struct mount *m, struct err *err)
+{
+    bool named = m->conf->cache_dir;
+    m->cache_dir = named ? strdup(m->conf->cache_dir) : cache_default_dir();
+    if (!m->cache_dir)
+        return -ENOMEM;
+    struct cache_conf conf = {
+        .dir = m->cache_dir, .any_fs = named, .size_max = m->conf->cache_size};
+    return cache_open(&conf, &m->cache, err);
+}
+
+static int mount_open_fs(struct mount *m, struct err *err)
+{
+    const struct mount_conf *c = m->conf;
+    struct fs_conf conf = {
+        .prefix = m->location.prefix,
+        .read_only = c->read_only,
+        .no_delete = c->no_delete,
+        .immutable = c->immutable,
+        .uid = c->uid >= 0 ? (uid_t)c->uid : getuid(),
+        .gid = c->gid >= 0 ? (gid_t)c->gid : getgid(),
+        .umask = c->umask >= 0 ? (mode_t)c->umask : 022,
+        .memory = c->memory ? c->memory : MOUNT_MEMORY_DEFAULT,
+    };
+    return fs_new(&conf, m->store, m->cache, &m->fs, err);
+}
+
+/* Looks at the bucket, so that a wrong name or key is an error of the mount command and not of the
+ * first file that somebody opens. */
+static int mount_survey(struct mount *m, struct err *err)
+{
+    struct survey s;
+    int r = survey(m->fs, &s, err);
+    if (r < 0)
+        return r;
+    int n =
+        asprintf(&m->message, "%s/%s on %s: %s%d %s%s%s", store_id(m->store), m->location.prefix,
+                 m->conf->mountpoint, s.more ? "at least " : "", s.matrices,
+                 s.matrices == 1 ? "matrix" : "matrices", m->conf->read_only ? ", read-only" : "",
+                 m->conf->no_delete ? ", nothing is deleted" : "");
+    return n < 0 ? -ENOMEM : 0;
+}
+
+/* Commas in a name would end a mount option. */
+static char *mount_fsname(const struct mount *m)
+{
+    char *name = NULL;
+    if (asprintf(&name, "%s/%s", store_id(m->store), m->location.prefix) < 0)
+        return NULL;
+    for (char *p = name; *p; p++) {
+        if (*p == ',' || *p == '\\' || (unsigned char)*p <= ' ')
+            *p = '_';
+    }
+    return name;
+}
+
+static int mount_session(struct mount *m, struct err *err)
+{
+    CLEANUP(freep) char *name = mount_fsname(m);
+    CLEANUP(freep) char *options = NULL;
+    const char *more = m->conf->fuse_options;
+    if (!name ||
+        asprintf(&options, "fsname=%s,subtype=bmfs,default_permissions%s%s%s%s", name,
+                 m->conf->read_only ? ",ro" : "", m->conf->allow_other ? ",allow_other" : "",
+                 more ? "," : "", more ? more : "") < 0)
+        return -ENOMEM;
+    char program[] = "bmfs";
+    char dash_o[] = "-o";
+    char *argv[] = {program, dash_o, options, NULL};
+    struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+    m->session = fuse_session_new(&args, &mount_ops, sizeof(mount_ops), m->fs);
+    fuse_opt_free_args(&args);
+    if (!m->session)
+        return err_set(err, -EINVAL, "a mount option is not understood: %s", options);
+    if (fuse_set_signal_handlers(m->session) < 0)
+        return err_set(err, -EIO, "cannot catch signals");
+    if (fuse_session_mount(m->session, m->conf->mountpoint) < 0) {
+        (void)err_set(err, -EPERM, "cannot mount on %s", m->conf->mountpoint);
+        err_hint(err, "see the line above; FUSE needs /dev/fuse and, for users, fusermount3");
+        return -EPERM;
+    }
+    m->mounted = true;
+    m->fs->wire_state.want_passthrough = mount_may_admin();
+    return wire_attach(&m->fs->wire_state, m->session, err);
+}
+
+/* Lets the kernel read ahead by more than its 128 KiB, so that a sequential reader costs few
+ * requests. Only root may; without, reads are merely smaller. */
+static void mount_read_ahead(const char *mountpoint)
+{
+    char path[96];
+    char text[16];
+    struct stat st;
+    if (stat(mountpoint, &st) < 0)
+        return;
+    (void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev),
+                   minor(st.st_dev));
+    CLEANUP(closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
+    int n = snprintf(text, sizeof(text), "%d", MOUNT_READ_AHEAD_KIB);
+    if (fd >= 0)
+        (void)write_full(fd, text, (size_t)n);
+}
+
+static void *mount_tune(void *arg)
+{
+    mount_read_ahead(arg); /* asks our own mount: not on a thread that serves it */
+    return NULL;
+}
+
+static int mount_serve(struct mount *m, struct err *err)
+{
+    pthread_t tune;
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    if (!config)
+        return -ENOMEM;
+    fuse_loop_cfg_set_max_threads(config, MOUNT_THREADS);
+    char *mountpoint = strdup(m->conf->mountpoint);
+    bool tuning = mountpoint && pthread_create(&tune, NULL, mount_tune, mountpoint) == 0;
+    int r = fuse_session_loop_mt(m->session, config);
+    fuse_loop_cfg_destroy(config);
+    fuse_session_unmount(m->session); /* whoever still asks gets an error, the tuning thread too */
+    m->mounted = false;
+    if (tuning)
+        (void)pthread_join(tune, NULL);
+    free(mountpoint);
+    /* Ended by a signal, it is a positive number: as good an end as any. */
+    return r < 0 ? err_errno(err, r, "the connection to the kernel broke") : 0;
+}
+
+static void mount_finish_writer(struct writer *w, void *arg)
+{
+    (void)arg;
+    commit_finish(w, true);
+}
+
+static void mount_close(struct mount *m)
+{
+    if (m->mounted)
+        fuse_session_unmount(m->session);
+    if (m->fs)
+        writer_each(m->fs, mount_finish_writer, NULL);
+    if (m->session) {
+        fuse_remove_signal_handlers(m->session);
+        fuse_session_destroy(m->session);
+    }
+    fs_free(m->fs);
+    cache_close(m->cache);
+    store_free(m->store);
+    location_fini(&m->location);
+    free(m->cache_dir);
+    free(m->message);
+}
+
+/* As many files as the system lets this process open: each block that is open is one. */
+static void mount_raise_limits(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int mount_run(const struct mount_conf *conf, mount_ready_fn *ready, void *arg, struct err *err)
+{
+    struct mount m = {.conf = conf, .ready = ready, .ready_arg = arg};
+    mount_of_session = &m;
+    mount_raise_limits();
+    virtual_watch_log(true);
+    int r = mount_clear(conf->mountpoint, err);
+    if (r == 0)
+        r = mount_open_store(&m, err);
+    if (r == 0)
+        r = mount_open_cache(&m, err);
+    if (r == 0)
+        r = mount_open_fs(&m, err);
+    if (r == 0)
+        r = mount_survey(&m, err);
+    if (r == 0)
+        r = mount_session(&m, err);
+    if (r == 0)
+        r = mount_serve(&m, err);
+    mount_close(&m);
+    virtual_watch_log(false);
+    return r;
+}

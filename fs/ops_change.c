@@ -1,0 +1,252 @@
+#include "fs/ops.h"
+
+#include "base/log.h"
+#include "fs/resolve.h"
+#include "fs/virtual.h"
+#include "fs/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Names made, removed, moved. */
+
+/* A directory exists in this mount once it is made; the store learns of it with its first object.
+ */
+static int ops_mkdir_locked(struct folder *d, const char *name, struct found *ret, struct err *err)
+{
+    if (d->kind == FOLDER_MATRIX || d->kind == FOLDER_HEADLESS)
+        return err_set(err, -EPERM, "a matrix holds header.json and blocks, no directories");
+    struct folder *child = folder_get_child_locked(d, name);
+    struct node *n = child ? node_dir_locked(child) : NULL;
+    if (!n) {
+        folder_unref_locked(child);
+        return -ENOMEM;
+    }
+    folder_set_local_locked(child, true);
+    child->kind = FOLDER_PLAIN;
+    child->head_ms = clock_ms();
+    folder_seen_locked(child);
+    folder_unref_locked(child);
+    n->lookups++;
+    *ret = (struct found){.node = n, .entry_s = 1, .attr_s = 1};
+    return 0;
+}
+
+static void ops_mkdir_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct found f = {0};
+    struct err err = {0};
+    struct fuse_entry_param e;
+    int r = resolve_prepare(job->node->dir, "block_", &err); /* what is it, a matrix? */
+    if (r == 0) {
+        LOCK_SCOPE(&job->fs->mu);
+        r = ops_mkdir_locked(job->node->dir, job->name, &f, &err);
+    }
+    if (r < 0) {
+        (void)fs_refuse(r, "make directory", job->name, &err);
+        ops_job_err(job, r);
+        return;
+    }
+    found_entry(&f, &e);
+    if (!op_take(job->op) || fuse_reply_entry(op_req(job->op), &e) < 0)
+        found_drop(&f);
+    ops_job_free(job);
+}
+
+void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    (void)mode;
+    if (ops_is_read_only(req))
+        return;
+    ops_submit(&(struct ops_call){
+        .req = req, .pool = ops_fs(req)->names, .fn = ops_mkdir_job, .ino = parent, .name = name});
+}
+
+/* Refuses to remove a directory with something in it; deletes the marker object that other
+ * programs make for empty directories. */
+struct ops_rmdir {
+    const char *prefix;
+    bool marker, more;
+};
+
+static int ops_rmdir_entry(void *arg, const char *key, const struct store_stat *stat)
+{
+    struct ops_rmdir *rm = arg;
+    if (stat && strcmp(key, rm->prefix) == 0)
+        rm->marker = true;
+    else
+        rm->more = true;
+    return rm->more;
+}
+
+static int ops_rmdir_store(struct fs *fs, struct folder *d, struct err *err)
+{
+    CLEANUP(freep) char *prefix = fs_key(fs, d->path, "");
+    if (!prefix)
+        return -ENOMEM;
+    struct ops_rmdir rm = {.prefix = prefix};
+    struct store_list list = {.prefix = prefix, .delimiter = '/', .page_max = 2};
+    int r = store_list(fs->store, &list, ops_rmdir_entry, &rm, err);
+    if (r < 0)
+        return r;
+    if (rm.more)
+        return -ENOTEMPTY;
+    if (!rm.marker)
+        return 0;
+    return fs->conf.no_delete ? -EPERM : store_del(fs->store, prefix, NULL, err);
+}
+
+static void ops_rmdir_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct fs *fs = job->fs;
+    struct err err = {0};
+    struct folder *child = NULL;
+    bool busy = false;
+    {
+        LOCK_SCOPE(&fs->mu);
+        child = folder_get_child_locked(job->node->dir, job->name);
+        busy = child && child->writer_count > 0;
+    }
+    int r = child ? 0 : -ENOMEM;
+    if (r == 0)
+        r = busy ? -ENOTEMPTY : ops_rmdir_store(fs, child, &err);
+    if (r == 0) {
+        LOCK_SCOPE(&fs->mu);
+        folder_set_local_locked(child, false);
+        child->kind = FOLDER_UNKNOWN;
+        child->seen_ms = child->head_ms = 0;
+        folder_changed_locked(job->node->dir, job->name);
+        folder_set_local_locked(job->node->dir, true);
+    } else if (r != -ENOTEMPTY) {
+        (void)fs_refuse(r, "remove directory", job->name, &err);
+    }
+    folder_unref(child);
+    ops_job_err(job, r);
+}
+
+void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    if (ops_is_read_only(req))
+        return;
+    ops_submit(&(struct ops_call){
+        .req = req, .pool = ops_fs(req)->names, .fn = ops_rmdir_job, .ino = parent, .name = name});
+}
+
+/* Removes what is being written under a name. True when there is no more to it than that. */
+static bool ops_unlink_writer(struct fs *fs, struct folder *d, const char *name,
+                              const struct place *place)
+{
+    struct writer *w = NULL;
+    bool only;
+    bool open;
+    {
+        LOCK_SCOPE(&fs->mu);
+        w = writer_find_locked(d, name, place);
+        if (!w)
+            return false;
+        only = w->unseen || place->kind == PLACE_SCRATCH;
+        open = w->handles > 0;
+        writer_ref_locked(w);
+        writer_unlink_locked(w, true);
+        writer_linger_locked(w, false);
+    }
+    if (!open)
+        stage_retire(w->stage);
+    writer_unref(w);
+    return only;
+}
+
+int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place, struct err *err)
+{
+    if (fs->conf.no_delete) {
+        (void)err_set(err, -EPERM, "the mount deletes nothing (--no-delete)");
+        return -EPERM;
+    }
+    if (place->kind == PLACE_HEADER) {
+        LOCK_SCOPE(&fs->mu);
+        if (d->head && !d->head->stored)
+            return 0; /* inferred: it goes with the last block */
+    }
+    CLEANUP(freep) char *key = fs_key(fs, d->path, place->obj);
+    int r = key ? store_del(fs->store, key, NULL, err) : -ENOMEM;
+    if (r < 0)
+        return r;
+    if (place->kind == PLACE_HEADER)
+        folder_set_head(d, NULL);
+    LOCK_SCOPE(&fs->mu);
+    folder_changed_locked(d, place->obj);
+    return 0;
+}
+
+void ops_keep_dirs(struct fs *fs, struct folder *d)
+{
+    LOCK_SCOPE(&fs->mu);
+    folder_set_local_locked(d, true);
+    CLEANUP(freep) char *path = strdup(d->path);
+    for (size_t len = path ? strlen(path) : 0; len > 1;) {
+        path[len - 1] = '\0';
+        const char *slash = strrchr(path, '/');
+        len = slash ? (size_t)(slash - path) + 1 : 0;
+        path[len] = '\0';
+        struct folder *up = folder_get_locked(fs, path);
+        if (!up)
+            return;
+        folder_set_local_locked(up, true);
+        folder_unref_locked(up);
+    }
+}
+
+static void ops_unlink_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct folder *d = job->node->dir;
+    struct place place;
+    struct err err = {0};
+    int r = resolve_prepare(d, job->name, &err);
+    if (r == 0) {
+        LOCK_SCOPE(&job->fs->mu);
+        r = resolve_place_locked(d, job->name, false, &place, &err);
+    }
+    if (r == 0 && !ops_unlink_writer(job->fs, d, job->name, &place)) {
+        r = place.kind == PLACE_SCRATCH ? -ENOENT : ops_unlink_object(job->fs, d, &place, &err);
+        if (r == 0)
+            ops_keep_dirs(job->fs, d);
+    }
+    if (r < 0 && r != -ENOENT)
+        (void)fs_refuse(r, "remove", job->name, &err);
+    ops_job_err(job, r);
+}
+
+void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    if (ops_is_read_only(req))
+        return;
+    if (virtual_find(node_of(ops_fs(req), parent)->dir->path, name) != VIRTUAL_NONE) {
+        (void)fuse_reply_err(req, EPERM);
+        return;
+    }
+    ops_submit(&(struct ops_call){
+        .req = req, .pool = ops_fs(req)->names, .fn = ops_unlink_job, .ino = parent, .name = name});
+}
+
+void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+    (void)parent;
+    (void)name;
+    (void)mode;
+    (void)rdev;
+    (void)fuse_reply_err(req, EPERM);
+}
+
+void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+    (void)target;
+    (void)parent;
+    (void)name;
+    (void)fuse_reply_err(req, EPERM);
+}

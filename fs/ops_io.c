@@ -1,0 +1,218 @@
+#include "fs/ops.h"
+
+#include "base/log.h"
+#include "fs/commit.h"
+#include "fs/handle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Bytes in and out of open files. */
+
+/* Answers a read; `arg` is its op. */
+static void ops_read_done(void *arg, int code, const void *data, size_t len)
+{
+    struct op *op = arg;
+    if (op_take(op)) {
+        if (code < 0)
+            (void)fuse_reply_err(op_req(op), fs_errno(code));
+        else
+            (void)fuse_reply_buf(op_req(op), data, len);
+    }
+    op_free(op);
+}
+
+void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    const struct handle *h = handle_of(fi);
+    uint64_t at = (uint64_t)off;
+    (void)ino;
+    if (h->kind == HANDLE_TEXT) {
+        at = MIN(at, (uint64_t)h->text.len);
+        (void)fuse_reply_buf(req, buf_text(&h->text) + at, MIN(size, h->text.len - (size_t)at));
+        return;
+    }
+    struct op *op = op_new(req);
+    if (!op)
+        return;
+    if (h->kind == HANDLE_WRITER) {
+        stage_read(h->writer->stage, at, size, ops_read_done, op);
+        return;
+    }
+    const struct view_source *s = &h->source;
+    at = MIN(at, s->size);
+    size = (size_t)MIN((uint64_t)size, s->size - at);
+    object_read(s->object, s->off + at, size, ops_read_done, op);
+}
+
+struct ops_write {
+    struct op *op;
+    size_t size;
+};
+
+static void ops_written(void *arg, int code)
+{
+    struct ops_write *w = arg;
+    if (op_take(w->op)) {
+        if (code < 0)
+            (void)fuse_reply_err(op_req(w->op), fs_errno(code));
+        else
+            (void)fuse_reply_write(op_req(w->op), w->size);
+    }
+    op_free(w->op);
+    free(w);
+}
+
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+               struct fuse_file_info *fi)
+{
+    struct fs *fs = ops_fs(req);
+    struct node *n = node_of(fs, ino);
+    if (n->kind != NODE_WRITER) {
+        (void)fuse_reply_err(req, EBADF);
+        return;
+    }
+    /* By the node, not by fi->fh: what comes from a mapping may carry another file's handle. */
+    struct writer *w = n->writer;
+    if (!fi->writepage) {
+        LOCK_SCOPE(&fs->mu);
+        writer_note_owner_locked(w, fi->lock_owner);
+    }
+    struct ops_write *job = malloc(sizeof(*job));
+    if (job)
+        *job = (struct ops_write){.op = op_new(req), .size = size};
+    if (!job || !job->op) {
+        if (!job)
+            (void)fuse_reply_err(req, ENOMEM);
+        free(job);
+        return;
+    }
+    stage_write(w->stage, data, size, (uint64_t)off, fi->writepage, ops_written, job);
+}
+
+static void ops_commit_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct err err = {0};
+    int r = commit(job->handle->writer, (enum commit_cause)job->number, &err);
+    ops_job_err(job, MIN(r, 0));
+}
+
+static void ops_submit_commit(fuse_req_t req, fuse_ino_t ino, struct handle *h,
+                              enum commit_cause cause)
+{
+    ops_submit(&(struct ops_call){.req = req,
+                                  .pool = ops_fs(req)->work,
+                                  .fn = ops_commit_job,
+                                  .ino = ino,
+                                  .handle = h,
+                                  .number = (int64_t)cause});
+}
+
+/* Whether a close by this process may store the file: it wrote to it, or it opened it and changed
+ * it by truncation or through a mapping, whose writes bear no name. A child that merely inherited
+ * the descriptor may not: its parent may be in the middle of an update. */
+static bool ops_may_store(struct fs *fs, const struct handle *h, uint64_t owner, pid_t tid)
+{
+    bool nameless;
+    {
+        LOCK_SCOPE(&fs->mu);
+        if (writer_has_owner_locked(h->writer, owner))
+            return true;
+        nameless = h->writer->owners == 0;
+    }
+    if (!nameless && !stage_is_mapped_dirty(h->writer->stage))
+        return false;
+    return writer_process(tid) == h->process;
+}
+
+void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct handle *h = handle_of(fi);
+    if (h->kind == HANDLE_WRITER && h->writes && stage_is_dirty(h->writer->stage) &&
+        ops_may_store(ops_fs(req), h, fi->lock_owner, fuse_req_ctx(req)->pid))
+        ops_submit_commit(req, ino, h, COMMIT_FLUSH);
+    else
+        (void)fuse_reply_err(req, 0);
+}
+
+void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    struct handle *h = handle_of(fi);
+    (void)datasync;
+    if (h->kind == HANDLE_WRITER && stage_is_dirty(h->writer->stage))
+        ops_submit_commit(req, ino, h, COMMIT_SYNC);
+    else
+        (void)fuse_reply_err(req, 0);
+}
+
+static void ops_allocated(void *arg, int code)
+{
+    op_reply_err(arg, code < 0 ? fs_errno(code) : 0);
+}
+
+void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+                   struct fuse_file_info *fi)
+{
+    struct handle *h = handle_of(fi);
+    (void)ino;
+    if (h->kind != HANDLE_WRITER || (mode & ~FALLOC_FL_KEEP_SIZE) != 0) {
+        (void)fuse_reply_err(req, EOPNOTSUPP);
+        return;
+    }
+    struct op *op = op_new(req);
+    if (op)
+        stage_allocate(h->writer->stage, (uint64_t)off, (uint64_t)len,
+                       !(mode & FALLOC_FL_KEEP_SIZE), ops_allocated, op);
+}
+
+/* Files have no holes that anybody could see. */
+void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+    const struct handle *h = handle_of(fi);
+    off_t size = 0;
+    (void)ino;
+    if (h->kind == HANDLE_WRITER)
+        size = (off_t)stage_size(h->writer->stage);
+    else if (h->kind == HANDLE_SOURCE)
+        size = (off_t)h->source.size;
+    else
+        size = (off_t)h->text.len;
+    if (off < 0 || off >= size)
+        (void)fuse_reply_err(req, ENXIO);
+    else
+        (void)fuse_reply_lseek(req, whence == SEEK_DATA ? off : size);
+}
+
+/* Not ENOSYS: the kernel would never ask again, for any file. It copies itself after this. */
+void ops_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off,
+                         struct fuse_file_info *from_fi, fuse_ino_t to, off_t to_off,
+                         struct fuse_file_info *to_fi, size_t len, int flags)
+{
+    (void)from;
+    (void)from_off;
+    (void)from_fi;
+    (void)to;
+    (void)to_off;
+    (void)to_fi;
+    (void)len;
+    (void)flags;
+    (void)fuse_reply_err(req, EOPNOTSUPP);
+}
+
+void ops_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
+               struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
+               size_t out_size)
+{
+    (void)ino;
+    (void)cmd;
+    (void)arg;
+    (void)fi;
+    (void)flags;
+    (void)in;
+    (void)in_size;
+    (void)out_size;
+    (void)fuse_reply_err(req, ENOTTY);
+}

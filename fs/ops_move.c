@@ -1,0 +1,314 @@
+#include "fs/ops.h"
+
+#include "fs/commit.h"
+#include "fs/resolve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Rename and link: how finished files get the name of a block, and ordinary files another one.
+ *
+ * Both come down to one conditional PUT of bytes that are complete. A temporary file moves with its
+ * bytes; a stored object is read, put under its new name and deleted under the old one. */
+
+/* Where a rename or link goes. */
+struct ops_target {
+    struct folder *dir;
+    const char *name;
+    struct place place;
+    char etag[STORE_ETAG_SIZE]; /* of what is there; "" for nothing */
+};
+
+static int ops_target_find(struct ops_job *job, struct ops_target *ret, struct err *err)
+{
+    ret->dir = job->node2->dir;
+    ret->name = job->name2;
+    ret->etag[0] = '\0';
+    int r = resolve_prepare(ret->dir, ret->name, err);
+    if (r < 0)
+        return r;
+    LOCK_SCOPE(&job->fs->mu);
+    r = resolve_place_locked(ret->dir, ret->name, true, &ret->place, err);
+    if (r == 0 && ret->place.kind == PLACE_HEADER && ret->dir->head && ret->dir->head->stored)
+        (void)snprintf(ret->etag, sizeof(ret->etag), "%s", ret->dir->head->stat.etag);
+    return r;
+}
+
+/* The version that a rename replaces: asked for, since nobody has it open. */
+static int ops_target_version(struct fs *fs, struct ops_target *t, struct err *err)
+{
+    struct store_stat stat;
+    if (t->place.kind == PLACE_HEADER)
+        return 0;
+    CLEANUP(freep) char *key = fs_key(fs, t->dir->path, t->place.obj);
+    int r = key ? store_head(fs->store, key, &stat, err) : -ENOMEM;
+    if (r == 0)
+        (void)snprintf(t->etag, sizeof(t->etag), "%s", stat.etag);
+    return r == -ENOENT ? 0 : r;
+}
+
+/* What a rename or link starts from: the bytes, and where they were. */
+struct ops_source {
+    struct writer *w; /* a reference; holds the bytes */
+    struct folder *dir;
+    struct place place;
+    bool stored; /* an object; `w` was made to carry its bytes */
+};
+
+/* Makes a writer that carries the bytes of a stored object, found by no name. */
+static int ops_source_object(struct fs *fs, struct ops_source *s, const char *name, struct err *err)
+{
+    struct object *o = NULL;
+    if (s->place.kind == PLACE_HEADER || s->place.view != NAME_OBJECT)
+        return -EXDEV; /* mv then copies */
+    CLEANUP(freep) char *key = fs_key(fs, s->dir->path, s->place.obj);
+    int r = key ? objects_current(fs->objects, key, NULL, &o, err) : -ENOMEM;
+    if (r < 0)
+        return r;
+    {
+        LOCK_SCOPE(&fs->mu);
+        struct writer_start start = {.dir = s->dir,
+                                     .name = name,
+                                     .place = &s->place,
+                                     .base = o,
+                                     .if_match = object_stat(o)->etag};
+        r = writer_new_locked(fs, &start, &s->w);
+        if (r == 0)
+            writer_unlink_locked(s->w, true);
+    }
+    s->stored = true;
+    object_unref(o);
+    return r;
+}
+
+static int ops_source_find(struct ops_job *job, struct ops_source *s, struct err *err)
+{
+    s->dir = job->node->dir;
+    int r = resolve_prepare(s->dir, job->name, err);
+    if (r < 0)
+        return r;
+    {
+        LOCK_SCOPE(&job->fs->mu);
+        r = resolve_place_locked(s->dir, job->name, false, &s->place, err);
+        if (r < 0)
+            return r;
+        struct writer *w = writer_find_locked(s->dir, job->name, &s->place);
+        if (w && (w->unseen || s->place.kind == PLACE_SCRATCH)) {
+            writer_ref_locked(w);
+            s->w = w;
+            return 0;
+        }
+    }
+    if (s->place.kind == PLACE_SCRATCH)
+        return -ENOENT;
+    return ops_source_object(job->fs, s, job->name, err);
+}
+
+/* Moves a temporary file to another temporary name: nothing is stored. */
+static int ops_move_scratch(struct fs *fs, const struct ops_source *s, const struct ops_target *t)
+{
+    if (s->place.kind != PLACE_SCRATCH)
+        return -EXDEV;
+    LOCK_SCOPE(&fs->mu);
+    struct writer *old = writer_find_locked(t->dir, t->name, &t->place);
+    if (old == s->w)
+        return 0;
+    if (old) {
+        writer_ref_locked(old);
+        writer_unlink_locked(old, true);
+        writer_linger_locked(old, false);
+        writer_unref_locked(old);
+    }
+    return writer_move_locked(s->w, t->dir, t->name, &t->place);
+}
+
+/* A file that was being written has become the file of its new name. */
+static int ops_moved(struct fs *fs, struct writer *w, const struct ops_target *t,
+                     const struct store_stat *stat)
+{
+    LOCK_SCOPE(&fs->mu);
+    struct writer *old = writer_find_locked(t->dir, t->name, &t->place);
+    if (old && old != w)
+        writer_unlink_locked(old, false); /* its own store, if any, will meet the new version */
+    int r = writer_move_locked(w, t->dir, t->name, &t->place);
+    w->unseen = false;
+    w->exclusive = false;
+    w->owners = 0;
+    (void)snprintf(w->if_match, sizeof(w->if_match), "%s", stat->etag);
+    return r;
+}
+
+/* Stores the bytes under the new name and lets go of the old one. */
+static int ops_move(struct ops_job *job, const struct ops_source *s, struct ops_target *t,
+                    struct err *err)
+{
+    struct fs *fs = job->fs;
+    struct store_stat stat;
+    bool exclusive = (unsigned)job->flags & RENAME_NOREPLACE;
+    if (s->stored && fs->conf.no_delete)
+        return err_set(err, -EPERM, "the mount deletes nothing (--no-delete)");
+    int r = exclusive ? 0 : ops_target_version(fs, t, err);
+    if (r == 0)
+        r = commit_to(s->w, t->dir, &t->place, exclusive ? STORE_ABSENT : t->etag, &stat, err);
+    if (r == -EEXIST && !exclusive)
+        return -ESTALE; /* it has just come to be: the kernel tries once more */
+    if (r < 0)
+        return r;
+    if (!s->stored)
+        return ops_moved(fs, s->w, t, &stat);
+    r = ops_unlink_object(fs, s->dir, &s->place, err);
+    if (r == 0)
+        ops_keep_dirs(fs, s->dir);
+    return r;
+}
+
+/* Lets go of a source; a writer that nobody has open any more and that was stored is done with. */
+static void ops_source_drop(struct fs *fs, struct ops_source *s)
+{
+    if (!s->w)
+        return;
+    bool done;
+    {
+        LOCK_SCOPE(&fs->mu);
+        done = s->w->handles == 0;
+    }
+    if (done)
+        commit_finish(s->w, false);
+    writer_unref(s->w);
+}
+
+/* A directory has no object of its own to move; EXDEV makes mv copy its files and remove them. */
+static bool ops_is_directory(struct ops_job *job)
+{
+    struct found f = {0};
+    struct err err = {0};
+    int r = resolve_known(job->node->dir, job->name, job->tid, &f);
+    if (r == 0)
+        r = resolve_ask(job->node->dir, job->name, job->tid, &f, &err);
+    bool is_dir = f.node && f.node->kind == NODE_DIR;
+    found_drop(&f);
+    return is_dir;
+}
+
+static void ops_rename_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct err err = {0};
+    struct ops_source s = {0};
+    struct ops_target t;
+    int r = ops_is_directory(job) ? -EXDEV : ops_source_find(job, &s, &err);
+    if (r == 0)
+        r = ops_target_find(job, &t, &err);
+    if (r == 0)
+        r = t.place.kind == PLACE_SCRATCH ? ops_move_scratch(job->fs, &s, &t)
+                                          : ops_move(job, &s, &t, &err);
+    ops_source_drop(job->fs, &s);
+    if (r < 0 && r != -EXDEV && r != -ENOENT && r != -EEXIST && r != -ESTALE)
+        (void)fs_refuse(r, "rename to", job->name2, &err);
+    ops_job_err(job, r);
+}
+
+void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                const char *new_name, unsigned int flags)
+{
+    if (ops_is_read_only(req))
+        return;
+    if (flags & ~(unsigned)RENAME_NOREPLACE) {
+        (void)fuse_reply_err(req, EINVAL);
+        return;
+    }
+    ops_submit(&(struct ops_call){.req = req,
+                                  .pool = ops_fs(req)->work,
+                                  .fn = ops_rename_job,
+                                  .ino = parent,
+                                  .name = name,
+                                  .ino2 = new_parent,
+                                  .name2 = new_name,
+                                  .flags = (int)flags});
+}
+
+/* The bytes of an open or stored file, for a link. */
+static int ops_link_source(struct ops_job *job, struct ops_source *s, struct err *err)
+{
+    struct node *n = job->node;
+    s->dir = n->dir;
+    LOCK_SCOPE(&job->fs->mu);
+    if (n->kind == NODE_WRITER) {
+        s->w = n->writer;
+        s->place = n->writer->place;
+        writer_ref_locked(s->w);
+        return 0;
+    }
+    if (n->kind != NODE_OBJECT)
+        return -EPERM;
+    s->place = (struct place){.kind = PLACE_PLAIN, .view = n->view};
+    (void)snprintf(s->place.obj, sizeof(s->place.obj), "%s", n->text);
+    (void)err;
+    return 0;
+}
+
+static void ops_reply_linked(struct ops_job *job, const struct ops_target *t,
+                             const struct store_stat *stat, uint64_t size)
+{
+    struct found f = {0};
+    struct fuse_entry_param e;
+    {
+        LOCK_SCOPE(&job->fs->mu);
+        struct node *n = node_object_locked(t->dir, t->place.obj, t->place.view, stat, size);
+        if (n) {
+            node_checked_locked(n, 0);
+            n->lookups++;
+            f = (struct found){.node = n, .attr_s = 86400};
+        }
+    }
+    if (!f.node) {
+        ops_job_err(job, -ENOMEM);
+        return;
+    }
+    found_entry(&f, &e);
+    if (!op_take(job->op) || fuse_reply_entry(op_req(job->op), &e) < 0)
+        found_drop(&f);
+    ops_job_free(job);
+}
+
+static void ops_link_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct err err = {0};
+    struct ops_source s = {0};
+    struct ops_target t;
+    struct store_stat stat;
+    int r = ops_link_source(job, &s, &err);
+    if (r == 0 && !s.w)
+        r = ops_source_object(job->fs, &s, job->node->text, &err);
+    if (r == 0)
+        r = ops_target_find(job, &t, &err);
+    if (r == 0 && t.place.kind == PLACE_SCRATCH)
+        r = -EPERM;
+    if (r == 0)
+        r = commit_to(s.w, t.dir, &t.place, STORE_ABSENT, &stat, &err);
+    uint64_t size = r == 0 ? stage_size(s.w->stage) : 0;
+    ops_source_drop(job->fs, &s);
+    if (r == 0) {
+        ops_reply_linked(job, &t, &stat, size);
+        return;
+    }
+    if (r != -EEXIST && r != -EXDEV)
+        (void)fs_refuse(r, "link to", job->name2, &err);
+    ops_job_err(job, r);
+}
+
+void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
+{
+    if (ops_is_read_only(req))
+        return;
+    ops_submit(&(struct ops_call){.req = req,
+                                  .pool = ops_fs(req)->work,
+                                  .fn = ops_link_job,
+                                  .ino = ino,
+                                  .ino2 = new_parent,
+                                  .name2 = new_name});
+}

@@ -1,0 +1,631 @@
+#include "fs/ops.h"
+
+#include "base/log.h"
+#include "fs/commit.h"
+#include "fs/handle.h"
+#include "fs/resolve.h"
+#include "fs/virtual.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Opening, creating and closing files. */
+
+/* What the store says of a node's version before it is opened. */
+struct ops_version {
+    bool changed;          /* another one is current: `object` */
+    struct object *object; /* a reference, or NULL when only the version was confirmed */
+};
+
+static bool ops_wants_writing(int flags)
+{
+    return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* How a file that is written is opened. Direct I/O gives every write to us as it was made, with the
+ * name of its writer, and fsync and close in the order they happened; where the kernel cannot map
+ * such files, the page cache must do. */
+static struct wire_open ops_writer_open(const struct fs *fs, struct handle *h)
+{
+    return (struct wire_open){.fh = (uint64_t)(uintptr_t)h,
+                              .direct_io = fs->wire_state.features.direct_io_mmap,
+                              .parallel_writes = true};
+}
+
+/* A handle on a writer's node; counts it. */
+static struct handle *ops_writer_handle_locked(struct node *n, int flags, pid_t process)
+{
+    struct handle *h = handle_new_locked(n, HANDLE_WRITER);
+    if (!h)
+        return NULL;
+    struct writer *w = n->writer;
+    h->writer = w;
+    h->writes = ops_wants_writing(flags);
+    h->process = process;
+    writer_ref_locked(w);
+    w->handles++;
+    if (h->writes)
+        writer_note_process_locked(w, process);
+    return h;
+}
+
+static void ops_finish_job(void *arg)
+{
+    struct writer *w = arg;
+    commit_finish(w, false);
+    writer_unref(w);
+}
+
+/* Gives a writer's handle up; the last one lets the writer be stored or forgotten. */
+static void ops_writer_close(struct fs *fs, struct handle *h)
+{
+    struct writer *w = h->writer;
+    bool last;
+    {
+        LOCK_SCOPE(&fs->mu);
+        last = --w->handles == 0;
+        if (!last)
+            writer_unref_locked(w);
+    }
+    handle_free(h);
+    if (last && pool_submit(fs->work, ops_finish_job, w) < 0) {
+        LOCK_SCOPE(&fs->mu);
+        writer_linger_locked(w, true); /* the unmount will see to it */
+        writer_unref_locked(w);
+    }
+}
+
+/* Chooses how reads of a version get their bytes and counts the handle accordingly: the kernel
+ * refuses to mix the two ways on one node. */
+static void ops_back_locked(struct handle *h, struct wire_open *open)
+{
+    struct fs *fs = h->node->fs;
+    struct node *n = h->node;
+    const struct view_source *s = &h->source;
+    bool whole = s->off == 0 && s->size == object_stat(s->object)->size && s->size > 0;
+    int fd = whole && fs->wire_state.features.passthrough && n->cached_opens == 0
+                 ? object_fd(s->object)
+                 : -1;
+    if (fd >= 0 && n->backing_opens == 0) {
+        n->backing = wire_backing_open(&fs->wire_state, fd);
+        if (n->backing <= 0)
+            fs->wire_state.features.passthrough = false; /* lacks the right: never ask again */
+    }
+    if (fd >= 0 && n->backing > 0) {
+        h->backed = true;
+        n->backing_opens++;
+        open->backing = n->backing;
+        return;
+    }
+    n->cached_opens++;
+    open->keep_cache = true;
+}
+
+static void ops_source_close(struct handle *h)
+{
+    struct fs *fs = h->node->fs;
+    {
+        LOCK_SCOPE(&fs->mu);
+        struct node *n = h->node;
+        if (!h->backed) {
+            n->cached_opens--;
+        } else if (--n->backing_opens == 0) {
+            wire_backing_close(&fs->wire_state, n->backing);
+            n->backing = 0;
+        }
+    }
+    handle_free(h);
+}
+
+static void ops_reply_source(struct ops_job *job, const struct view_source *source)
+{
+    struct fs *fs = job->fs;
+    struct wire_open open = {0};
+    struct handle *h = NULL;
+    {
+        LOCK_SCOPE(&fs->mu);
+        h = handle_new_locked(job->node, HANDLE_SOURCE);
+        if (h) {
+            h->source = *source;
+            ops_back_locked(h, &open);
+        }
+    }
+    if (!h) {
+        object_unref(source->object);
+        ops_job_err(job, -ENOMEM);
+        return;
+    }
+    open.fh = (uint64_t)(uintptr_t)h;
+    if (!op_take(job->op) || wire_reply_open(op_req(job->op), &open) < 0)
+        ops_source_close(h);
+    ops_job_free(job);
+}
+
+static struct store_stat ops_node_stat(const struct node *n)
+{
+    struct store_stat stat = {.size = n->object_size, .mtime_ns = n->mtime_ns};
+    (void)snprintf(stat.etag, sizeof(stat.etag), "%s", n->etag);
+    return stat;
+}
+
+/* Asks the store whether the node's version is the current one. With its bytes at hand that is a
+ * conditional request; without, the first bytes of whatever is there. */
+static int ops_version_ask(struct node *n, const char *key, struct ops_version *ret,
+                           struct err *err)
+{
+    bool has = objects_has(n->fs->objects, key, n->etag);
+    *ret = (struct ops_version){0};
+    int r = objects_current(n->fs->objects, key, has ? n->etag : NULL, &ret->object, err);
+    if (r < 0)
+        return r;
+    ret->changed = ret->object && strcmp(object_stat(ret->object)->etag, n->etag) != 0;
+    LOCK_SCOPE(&n->fs->mu);
+    if (!ret->changed)
+        node_checked_locked(n, 0);
+    return 0;
+}
+
+/* Sets the node of a new version aside for the retry. */
+static int ops_reserve_version(struct ops_job *job, struct object *o, struct err *err)
+{
+    struct place place = {.view = job->node->view};
+    struct node *old = job->node;
+    struct npy npy;
+    uint64_t size = object_stat(o)->size;
+    if (old->view != NAME_OBJECT) {
+        int r = view_header(o, &npy, err);
+        if (r < 0)
+            return r;
+        size = npy.data_len;
+    }
+    (void)stpncpy(place.obj, old->text, sizeof(place.obj) - 1);
+    LOCK_SCOPE(&job->fs->mu);
+    struct node *n = node_object_locked(old->dir, old->text, old->view, object_stat(o), size);
+    if (!n)
+        return -ENOMEM;
+    node_checked_locked(n, job->tid);
+    resolve_reserve_locked(n, &place, job->tid);
+    return -ESTALE;
+}
+
+/* job->number: the version is known to be current. */
+static void ops_open_read_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct node *n = job->node;
+    struct err err = {0};
+    struct ops_version v = {0};
+    struct view_source source = {0};
+    CLEANUP(freep) char *key = fs_key(job->fs, n->dir->path, n->text);
+    int r = key ? 0 : -ENOMEM;
+    if (r == 0 && !job->number)
+        r = ops_version_ask(n, key, &v, &err);
+    if (r == -ENOENT) {
+        LOCK_SCOPE(&job->fs->mu);
+        node_unsettle_locked(n->dir, n->text);
+        r = -ESTALE; /* so that the name is looked up again */
+    }
+    if (r == 0 && v.changed)
+        r = ops_reserve_version(job, v.object, &err);
+    if (r == 0 && !v.object) {
+        struct store_stat stat = ops_node_stat(n);
+        r = objects_open(job->fs->objects, key, &stat, &v.object, &err);
+    }
+    if (r == 0)
+        r = view_open(job->fs->objects, key, v.object, n->view, &source, &err);
+    object_unref(v.object);
+    if (r == 0) {
+        ops_reply_source(job, &source);
+        return;
+    }
+    if (r != -ESTALE)
+        (void)fs_refuse(r, "open", key ? key : n->text, &err);
+    ops_job_err(job, r);
+}
+
+static void ops_open_read(fuse_req_t req, fuse_ino_t ino, struct node *n, int flags)
+{
+    struct fs *fs = ops_fs(req);
+    bool fresh;
+    {
+        LOCK_SCOPE(&fs->mu);
+        fresh = node_use_token_locked(n, fuse_req_ctx(req)->pid) || fs->conf.immutable;
+    }
+    ops_submit(&(struct ops_call){.req = req,
+                                  .pool = n->view == NAME_OBJECT ? fs->names : fs->work,
+                                  .fn = ops_open_read_job,
+                                  .ino = ino,
+                                  .flags = flags,
+                                  .number = fresh});
+}
+
+static void ops_open_text(fuse_req_t req, struct node *n)
+{
+    struct fs *fs = ops_fs(req);
+    struct handle *h = NULL;
+    int r = -ENOMEM;
+    {
+        LOCK_SCOPE(&fs->mu);
+        h = handle_new_locked(n, HANDLE_TEXT);
+    }
+    if (h && n->kind == NODE_HEADER)
+        r = buf_append(&h->text, buf_text(&n->head->text), n->head->text.len);
+    else if (h)
+        r = virtual_render(fs, (enum virtual_id)n->virtual_id, &h->text);
+    if (r == 0 && n->kind == NODE_HEADER && n->head->bad) {
+        struct err err = {0};
+        (void)err_set(&err, -EBADMSG, "%s", n->head->why);
+        r = fs_refuse(-EBADMSG, "read", n->dir->path, &err);
+    }
+    struct wire_open open = {.fh = (uint64_t)(uintptr_t)h,
+                             .direct_io = n->kind == NODE_VIRTUAL,
+                             .keep_cache = n->kind == NODE_HEADER};
+    if (r < 0)
+        (void)fuse_reply_err(req, fs_errno(r));
+    if (r < 0 || wire_reply_open(req, &open) < 0)
+        handle_free(h);
+}
+
+/* The bytes that a writer starts from: NULL when they are to be thrown away or there are none. A
+ * view is written as a whole or from its own bytes, which are then made. */
+static int ops_writer_base(struct ops_job *job, const char *key, struct object *current,
+                           struct object **ret, struct err *err)
+{
+    struct node *n = job->node;
+    struct object *block = NULL;
+    struct store_stat stat = ops_node_stat(n);
+    *ret = NULL;
+    if (job->flags & O_TRUNC)
+        return 0;
+    if (current)
+        object_ref(block = current);
+    int r = block ? 0 : objects_open(job->fs->objects, key, &stat, &block, err);
+    if (r == 0)
+        r = view_open_whole(job->fs->objects, key, block, n->view, ret, err);
+    object_unref(block);
+    return r;
+}
+
+/* Finds the writer of a place or makes one, and sets its node aside for the retry. `etag` is the
+ * current version. */
+static int ops_reserve_writer(struct ops_job *job, const struct place *place, const char *etag,
+                              struct object *base, struct err *err)
+{
+    struct node *n = job->node;
+    LOCK_SCOPE(&job->fs->mu);
+    struct writer *w = writer_find_locked(n->dir, n->text, place);
+    bool made = false;
+    if (w && w->handles == 0 && !stage_is_dirty(w->stage) && strcmp(w->if_match, etag) != 0) {
+        writer_unlink_locked(w, false); /* somebody else has written since: start anew */
+        w = NULL;
+    }
+    if (!w) {
+        struct writer_start start = {
+            .dir = n->dir, .name = n->text, .place = place, .base = base, .if_match = etag};
+        int r = writer_new_locked(job->fs, &start, &w);
+        if (r < 0)
+            return err_errno(err, r, "cannot write");
+        made = true;
+    }
+    struct node *wn = node_writer_locked(w);
+    if (wn)
+        resolve_reserve_locked(wn, place, job->tid);
+    if (made)
+        writer_unref_locked(w); /* the node has its own */
+    return wn ? -ESTALE : -ENOMEM;
+}
+
+/* Opening a stored object for writing: always another node, see fs/node.h. */
+static void ops_open_write_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct node *n = job->node;
+    struct err err = {0};
+    struct place place;
+    struct ops_version v = {0};
+    struct object *base = NULL;
+    CLEANUP(freep) char *key = fs_key(job->fs, n->dir->path, n->text);
+    int r = key ? 0 : -ENOMEM;
+    if (r == 0) {
+        LOCK_SCOPE(&job->fs->mu);
+        r = resolve_place_of_locked(n, &place, &err);
+    }
+    if (r == 0 && !job->number)
+        r = ops_version_ask(n, key, &v, &err);
+    if (r == 0)
+        r = ops_writer_base(job, key, v.object, &base, &err);
+    if (r == 0)
+        r = ops_reserve_writer(job, &place, v.object ? object_stat(v.object)->etag : n->etag, base,
+                               &err);
+    if (r == -ENOENT) {
+        LOCK_SCOPE(&job->fs->mu);
+        node_unsettle_locked(n->dir, n->text);
+        r = -ESTALE;
+    }
+    if (r != -ESTALE)
+        (void)fs_refuse(r, "write", key ? key : n->text, &err);
+    object_unref(base);
+    object_unref(v.object);
+    ops_job_err(job, r);
+}
+
+static void ops_ignore(void *arg, int code)
+{
+    (void)arg;
+    (void)code;
+}
+
+/* Opening header.json for writing. */
+static int ops_reserve_header(struct node *n, int flags, pid_t tid, struct err *err)
+{
+    LOCK_SCOPE(&n->fs->mu);
+    struct place place;
+    int r = resolve_place_of_locked(n, &place, err);
+    if (r < 0)
+        return r;
+    struct writer *w = writer_find_locked(n->dir, "header.json", &place);
+    bool made = !w;
+    if (made) {
+        struct writer_start start = {.dir = n->dir,
+                                     .name = "header.json",
+                                     .place = &place,
+                                     .if_match = n->head->stored ? n->head->stat.etag : ""};
+        r = writer_new_locked(n->fs, &start, &w);
+        if (r < 0)
+            return r;
+        w->unseen = false;
+        if (!(flags & O_TRUNC)) {
+            stage_write(w->stage, n->head->text.data, n->head->text.len, 0, false, ops_ignore,
+                        NULL);
+            stage_set_clean(w->stage);
+        }
+    }
+    struct node *wn = node_writer_locked(w);
+    if (wn)
+        resolve_reserve_locked(wn, &place, tid);
+    if (made)
+        writer_unref_locked(w);
+    return wn ? -ESTALE : -ENOMEM;
+}
+
+struct ops_truncated_open {
+    struct op *op;
+    struct fs *fs;
+    struct handle *handle;
+};
+
+static void ops_open_truncated(void *arg, int code)
+{
+    struct ops_truncated_open *t = arg;
+    struct wire_open open = ops_writer_open(t->fs, t->handle);
+    bool mine = op_take(t->op);
+    if (mine && code < 0)
+        (void)fuse_reply_err(op_req(t->op), fs_errno(code));
+    if (!mine || code < 0 || wire_reply_open(op_req(t->op), &open) < 0)
+        ops_writer_close(t->fs, t->handle);
+    op_free(t->op);
+    free(t);
+}
+
+/* Opening with O_TRUNC answers when the old bytes are gone. */
+static void ops_open_truncating(fuse_req_t req, struct fs *fs, struct handle *h)
+{
+    struct ops_truncated_open *t = malloc(sizeof(*t));
+    if (t)
+        *t = (struct ops_truncated_open){.op = op_new(req), .fs = fs, .handle = h};
+    if (!t || !t->op) {
+        if (!t)
+            (void)fuse_reply_err(req, ENOMEM);
+        free(t);
+        ops_writer_close(fs, h);
+        return;
+    }
+    stage_truncate(h->writer->stage, 0, ops_open_truncated, t);
+}
+
+static void ops_open_writer(fuse_req_t req, struct node *n, int flags)
+{
+    struct fs *fs = ops_fs(req);
+    pid_t process = writer_process(fuse_req_ctx(req)->pid);
+    struct handle *h = NULL;
+    bool gone;
+    {
+        LOCK_SCOPE(&fs->mu);
+        gone = !n->writer->linked;
+        if (!gone)
+            h = ops_writer_handle_locked(n, flags, process);
+    }
+    if (!h) {
+        (void)fuse_reply_err(req, gone ? ESTALE : ENOMEM);
+        return;
+    }
+    if ((flags & O_TRUNC) && stage_size(h->writer->stage) > 0) {
+        ops_open_truncating(req, fs, h);
+        return;
+    }
+    if (flags & O_TRUNC)
+        stage_set_dirty(h->writer->stage);
+    struct wire_open open = ops_writer_open(fs, h);
+    if (wire_reply_open(req, &open) < 0)
+        ops_writer_close(fs, h);
+}
+
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct fs *fs = ops_fs(req);
+    struct node *n = node_of(fs, ino);
+    pid_t tid = fuse_req_ctx(req)->pid;
+    struct err err = {0};
+    bool writes = ops_wants_writing(fi->flags) || (fi->flags & O_TRUNC);
+    if (writes && ops_is_read_only(req))
+        return;
+    if (writes && n->kind == NODE_VIRTUAL) {
+        (void)fuse_reply_err(req, EACCES);
+    } else if (n->kind == NODE_WRITER) {
+        ops_open_writer(req, n, fi->flags);
+    } else if (writes && n->kind == NODE_HEADER) {
+        (void)fuse_reply_err(req, fs_errno(ops_reserve_header(n, fi->flags, tid, &err)));
+    } else if (writes) {
+        bool fresh;
+        {
+            LOCK_SCOPE(&fs->mu);
+            fresh = node_use_token_locked(n, tid);
+        }
+        ops_submit(&(struct ops_call){.req = req,
+                                      .pool = fs->work,
+                                      .fn = ops_open_write_job,
+                                      .ino = ino,
+                                      .flags = fi->flags,
+                                      .number = fresh});
+    } else if (n->kind == NODE_OBJECT) {
+        ops_open_read(req, ino, n, fi->flags);
+    } else {
+        ops_open_text(req, n);
+    }
+}
+
+/* O_EXCL on an ordinary file is a lock for those who compete: the empty object is stored at once,
+ * and who is late learns it from open itself. */
+static int ops_create_exclusive(struct writer *w, struct err *err)
+{
+    struct fs *fs = w->fs;
+    unsigned char random[(STORE_WRITE_ID_SIZE - 1) / 2];
+    char write_id[STORE_WRITE_ID_SIZE];
+    struct store_stat stat;
+    CLEANUP(freep) char *key = fs_key(fs, w->dir->path, w->place.obj);
+    int r = key ? random_bytes(random, sizeof(random)) : -ENOMEM;
+    if (r < 0)
+        return r;
+    hex_encode(write_id, random, sizeof(random));
+    struct store_body body = {.fd = -1};
+    struct store_put put = {.if_match = STORE_ABSENT, .write_id = write_id, .has_crc32c = true};
+    r = store_put(fs->store, key, &body, &put, &stat, err);
+    if (r < 0)
+        return r;
+    LOCK_SCOPE(&fs->mu);
+    (void)snprintf(w->if_match, sizeof(w->if_match), "%s", stat.etag);
+    w->unseen = false;
+    w->exclusive = false;
+    folder_changed_locked(w->dir, w->place.obj);
+    return 0;
+}
+
+/* Finds or makes the writer for a name that is to be created. */
+static int ops_create_writer(struct ops_job *job, struct writer **ret, bool *ret_made,
+                             struct err *err)
+{
+    struct place place;
+    struct folder *d = job->node->dir;
+    LOCK_SCOPE(&job->fs->mu);
+    int r = resolve_place_locked(d, job->name, true, &place, err);
+    if (r < 0)
+        return r;
+    struct writer *w = writer_find_locked(d, job->name, &place);
+    if (w && (job->flags & O_EXCL))
+        return err_set(err, -EEXIST, "it is being written already");
+    *ret_made = !w;
+    if (w) {
+        writer_ref_locked(w);
+    } else {
+        struct writer_start start = {.dir = d,
+                                     .name = job->name,
+                                     .place = &place,
+                                     .if_match = STORE_ABSENT,
+                                     .exclusive = job->flags & O_EXCL};
+        r = writer_new_locked(job->fs, &start, &w);
+        if (r < 0)
+            return err_errno(err, r, "cannot write");
+        if (place.kind == PLACE_SCRATCH)
+            writer_linger_locked(w, true);
+    }
+    *ret = w;
+    return 0;
+}
+
+/* Makes node, look-up and handle for a created file and answers. */
+static void ops_reply_created(struct ops_job *job, struct writer *w)
+{
+    struct fs *fs = job->fs;
+    struct fuse_entry_param e = {0};
+    struct handle *h = NULL;
+    pid_t process = writer_process(job->tid);
+    {
+        LOCK_SCOPE(&fs->mu);
+        struct node *n = node_writer_locked(w);
+        h = n ? ops_writer_handle_locked(n, job->flags, process) : NULL;
+        if (h) {
+            n->lookups++;
+            e.ino = node_id(n);
+            node_stat_locked(n, &e.attr);
+        }
+    }
+    if (!h) {
+        ops_job_err(job, -ENOMEM);
+        return;
+    }
+    if ((job->flags & O_TRUNC) || stage_size(w->stage) == 0)
+        stage_set_dirty(w->stage);
+    struct wire_open open = ops_writer_open(fs, h);
+    if (!op_take(job->op) || wire_reply_create(op_req(job->op), &e, &open) < 0) {
+        ops_writer_close(fs, h);
+        node_forget(fs, e.ino, 1);
+    }
+    ops_job_free(job);
+}
+
+static void ops_create_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct fs *fs = job->fs;
+    struct err err = {0};
+    struct writer *w = NULL;
+    bool made = false;
+    int r = resolve_prepare(job->node->dir, job->name, &err);
+    if (r == 0)
+        r = ops_create_writer(job, &w, &made, &err);
+    if (r == 0 && w && made && w->place.kind == PLACE_PLAIN && (job->flags & O_EXCL))
+        r = ops_create_exclusive(w, &err);
+    if (r < 0) {
+        if (w) {
+            LOCK_SCOPE(&fs->mu);
+            writer_unlink_locked(w, true);
+        }
+        if (r != -EEXIST)
+            (void)fs_refuse(r, "create", job->name, &err);
+        ops_job_err(job, r);
+    } else {
+        ops_reply_created(job, w);
+    }
+    if (w)
+        writer_unref(w);
+}
+
+void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                struct fuse_file_info *fi)
+{
+    (void)mode;
+    if (ops_is_read_only(req))
+        return;
+    ops_submit(&(struct ops_call){.req = req,
+                                  .pool = ops_fs(req)->names,
+                                  .fn = ops_create_job,
+                                  .ino = parent,
+                                  .name = name,
+                                  .flags = fi->flags});
+}
+
+void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct handle *h = handle_of(fi);
+    (void)ino;
+    if (h->kind == HANDLE_WRITER)
+        ops_writer_close(ops_fs(req), h);
+    else if (h->kind == HANDLE_SOURCE)
+        ops_source_close(h);
+    else
+        handle_free(h);
+    (void)fuse_reply_err(req, 0);
+}

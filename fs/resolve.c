@@ -1,0 +1,485 @@
+#include "fs/resolve.h"
+
+#include "fs/view.h"
+#include "fs/virtual.h"
+#include "fs/writer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RESOLVE_RESERVE_MS = 5000, RESOLVE_PAGE = 16 };
+
+#define RESOLVE_LONG_S 86400.0 /* for what cannot change */
+
+/* A node set aside. Few exist at a time: one for each thread between an ESTALE and its retry. */
+struct reservation {
+    struct reservation *next;
+    struct node *node; /* a reference */
+    char *obj;
+    enum name_view view;
+    pid_t tid;
+    int64_t until_ms;
+};
+
+static void resolve_release_locked(struct reservation *r)
+{
+    r->node->refs--;
+    node_drop_locked(r->node);
+    free(r->obj);
+    free(r);
+}
+
+static void resolve_expire_locked(struct fs *fs)
+{
+    int64_t now = clock_ms();
+    struct reservation **at = &fs->reservations;
+    while (*at) {
+        struct reservation *r = *at;
+        if (r->until_ms > now) {
+            at = &r->next;
+            continue;
+        }
+        *at = r->next;
+        resolve_release_locked(r);
+    }
+}
+
+void resolve_reserve_locked(struct node *n, const struct place *place, pid_t tid)
+{
+    resolve_expire_locked(n->fs);
+    struct reservation *r = calloc(1, sizeof(*r));
+    char *obj = strdup(place->obj);
+    if (!r || !obj) {
+        free(r);
+        free(obj);
+        return; /* the retry then meets ESTALE again: the user sees it, nothing is lost */
+    }
+    *r = (struct reservation){.next = n->fs->reservations,
+                              .node = n,
+                              .obj = obj,
+                              .view = place->view,
+                              .tid = tid,
+                              .until_ms = clock_ms() + RESOLVE_RESERVE_MS};
+    n->refs++;
+    n->fs->reservations = r;
+}
+
+void resolve_fini(struct fs *fs)
+{
+    LOCK_SCOPE(&fs->mu);
+    while (fs->reservations) {
+        struct reservation *r = fs->reservations;
+        fs->reservations = r->next;
+        resolve_release_locked(r);
+    }
+}
+
+static void resolve_found_locked(struct node *n, double entry_s, double attr_s, struct found *ret)
+{
+    n->lookups++;
+    *ret = (struct found){.node = n, .entry_s = entry_s, .attr_s = attr_s};
+    if (n->fs->conf.immutable && n->kind != NODE_WRITER)
+        ret->entry_s = ret->attr_s = RESOLVE_LONG_S;
+}
+
+/* A version of an object never changes, so its attributes hold; its name is asked for each time,
+ * so that look-up and open are one question (see node_use_token_locked()). */
+static void resolve_object_locked(struct node *n, double entry_s, struct found *ret)
+{
+    resolve_found_locked(n, entry_s, RESOLVE_LONG_S, ret);
+}
+
+static int resolve_dir_locked(struct folder *d, double entry_s, struct found *ret)
+{
+    struct node *n = node_dir_locked(d);
+    if (!n)
+        return -ENOMEM;
+    resolve_found_locked(n, entry_s, entry_s, ret);
+    return 1;
+}
+
+void found_drop(struct found *f)
+{
+    if (f->node)
+        node_forget(f->node->fs, node_id(f->node), 1);
+    f->node = NULL;
+}
+
+void found_entry(const struct found *f, struct fuse_entry_param *ret)
+{
+    *ret = (struct fuse_entry_param){
+        .ino = node_id(f->node), .entry_timeout = f->entry_s, .attr_timeout = f->attr_s};
+    LOCK_SCOPE(&f->node->fs->mu);
+    node_stat_locked(f->node, &ret->attr);
+}
+
+int resolve_place_locked(struct folder *d, const char *name, bool make, struct place *ret,
+                         struct err *err)
+{
+    const struct header *matrix = folder_header_locked(d);
+    if (!matrix && d->kind == FOLDER_MATRIX) {
+        if (strcmp(name, "header.json") == 0) {
+            *ret = (struct place){.kind = PLACE_HEADER, .obj = "header"};
+            return 0;
+        }
+        if (make)
+            return err_set(err, -EBADMSG, "the stored header makes no sense: %s", d->head->why);
+    }
+    return place_find(matrix, name, make, ret, err);
+}
+
+int resolve_place_of_locked(const struct node *n, struct place *ret, struct err *err)
+{
+    struct name_axis axis[GRID_NDIM_MAX];
+    const struct header *matrix = folder_header_locked(n->dir);
+    *ret = (struct place){.kind = PLACE_PLAIN, .view = n->view};
+    (void)stpncpy(ret->obj, n->text, sizeof(ret->obj) - 1);
+    if (n->kind == NODE_HEADER) {
+        ret->kind = PLACE_HEADER;
+        return 0;
+    }
+    if (!matrix && n->dir->kind == FOLDER_PLAIN)
+        return 0;
+    if (!matrix)
+        return err_set(err, -EBADMSG, "%s: the matrix has no readable header", n->text);
+    if (name_object_parse(n->text, axis, &ret->ndim) < 0 || ret->ndim != matrix->grid.ndim ||
+        name_object_index(axis, ret->ndim, ret->index) < 0 ||
+        !grid_contains(&matrix->grid, ret->index))
+        return err_set(err, -EPERM, "%s: no block of the matrix: it can be read and removed",
+                       n->text);
+    ret->kind = PLACE_BLOCK;
+    ret->inside = true;
+    return 0;
+}
+
+/* The node set aside for this thread and place. */
+static bool resolve_reserved_locked(struct folder *d, const struct place *place, pid_t tid,
+                                    struct found *ret)
+{
+    for (struct reservation **at = &d->fs->reservations; *at; at = &(*at)->next) {
+        struct reservation *r = *at;
+        if (r->tid != tid || r->node->dir != d || r->view != place->view ||
+            strcmp(r->obj, place->obj) != 0)
+            continue;
+        *at = r->next;
+        if (r->node->kind == NODE_WRITER)
+            resolve_found_locked(r->node, 0, 0, ret);
+        else
+            resolve_object_locked(r->node, 0, ret);
+        resolve_release_locked(r);
+        return true;
+    }
+    return false;
+}
+
+/* What this mount is writing: shown if nothing of it is stored yet and the process may see it. 1
+ * found, 0 nothing being written, -ENOENT hidden. */
+static int resolve_writer_locked(struct folder *d, const char *name, const struct place *place,
+                                 pid_t process, struct found *ret)
+{
+    struct writer *w = writer_find_locked(d, name, place);
+    if (!w || (!w->unseen && place->kind != PLACE_SCRATCH))
+        return place->kind == PLACE_SCRATCH ? -ENOENT : 0;
+    if (!writer_is_visible_locked(w, process))
+        return -ENOENT;
+    struct node *n = node_writer_locked(w);
+    if (!n)
+        return -ENOMEM;
+    resolve_found_locked(n, 0, 0, ret);
+    return 1;
+}
+
+static int resolve_header_locked(struct folder *d, struct found *ret)
+{
+    bool fresh = d->head && (d->fs->conf.immutable || clock_ms() - d->head_ms <= FS_FRESH_MS);
+    struct node *n = fresh ? node_header_locked(d, d->head) : NULL;
+    if (!n)
+        return 0;
+    resolve_found_locked(n, 0, RESOLVE_LONG_S, ret);
+    return 1;
+}
+
+/* An object or directory that was seen a moment ago, or listed. */
+static int resolve_seen_locked(struct folder *d, const char *name, const struct place *place,
+                               pid_t tid, struct found *ret)
+{
+    struct listing_entry e;
+    struct node *n = node_recent_locked(d, place->obj, place->view, FS_FRESH_MS);
+    if (n) {
+        if (n->token_tid == tid)
+            n->token_tid = 0; /* this answer asked nobody: the open must */
+        resolve_object_locked(n, 0, ret);
+        return 1;
+    }
+    if (place->kind == PLACE_PLAIN) {
+        struct folder *child = folder_find_child_locked(d, name);
+        if (child && folder_is_fresh_locked(child))
+            return resolve_dir_locked(child, 1, ret);
+    }
+    if (!folder_listed_locked(d, place->obj, &e) || place->view != NAME_OBJECT)
+        return 0;
+    if (e.is_dir) {
+        struct folder *child = folder_get_child_locked(d, name);
+        int r = child ? resolve_dir_locked(child, 1, ret) : -ENOMEM;
+        if (child)
+            folder_unref_locked(child);
+        return r;
+    }
+    struct store_stat stat = {.size = e.size, .mtime_ns = e.mtime_ns};
+    (void)stpncpy(stat.etag, e.etag, sizeof(stat.etag) - 1);
+    n = node_object_locked(d, place->obj, NAME_OBJECT, &stat, e.size);
+    if (!n)
+        return -ENOMEM;
+    resolve_object_locked(n, 0, ret);
+    return 1;
+}
+
+/* bmfs's own names: the directory .bmfs in the root, always there, and its files. */
+static int resolve_own_locked(struct folder *d, const char *name, struct found *ret)
+{
+    enum virtual_id id = virtual_find(d->path, name);
+    if (id != VIRTUAL_NONE) {
+        struct node *n = node_virtual_locked(d, (int)id, name);
+        if (!n)
+            return -ENOMEM;
+        resolve_found_locked(n, 1, 0, ret);
+        return 1;
+    }
+    if (d->path[0] != '\0' || strcmp(name, ".bmfs") != 0)
+        return 0;
+    struct folder *own = folder_get_child_locked(d, name);
+    if (!own)
+        return -ENOMEM;
+    folder_set_local_locked(own, true);
+    int r = resolve_dir_locked(own, RESOLVE_LONG_S, ret);
+    folder_unref_locked(own);
+    return r;
+}
+
+/* True when it is not yet known how names in the directory are to be understood. */
+static bool resolve_is_unknown_locked(const struct folder *d)
+{
+    return d->kind == FOLDER_UNKNOWN || (d->kind == FOLDER_HEADLESS && !d->head && d->head_ms == 0);
+}
+
+static int resolve_known_locked(struct folder *d, const char *name, pid_t tid, pid_t process,
+                                struct found *ret)
+{
+    struct place place;
+    int r = resolve_own_locked(d, name, ret);
+    if (r != 0)
+        return r;
+    if (resolve_is_unknown_locked(d))
+        return 0;
+    r = resolve_place_locked(d, name, false, &place, NULL);
+    if (r < 0)
+        return r;
+    if (resolve_reserved_locked(d, &place, tid, ret))
+        return 1;
+    r = resolve_writer_locked(d, name, &place, process, ret);
+    if (r != 0)
+        return r;
+    if (place.kind == PLACE_HEADER)
+        return resolve_header_locked(d, ret);
+    return resolve_seen_locked(d, name, &place, tid, ret);
+}
+
+/* Whether the asking process matters: something unseen is being written in the directory. */
+static bool resolve_needs_process(struct folder *d)
+{
+    LOCK_SCOPE(&d->fs->mu);
+    for (struct writer *w = d->writers; w; w = w->next) {
+        if (w->unseen && w->place.kind != PLACE_SCRATCH)
+            return true;
+    }
+    return false;
+}
+
+int resolve_known(struct folder *d, const char *name, pid_t tid, struct found *ret)
+{
+    pid_t process = resolve_needs_process(d) ? writer_process(tid) : 0;
+    LOCK_SCOPE(&d->fs->mu);
+    return resolve_known_locked(d, name, tid, process, ret);
+}
+
+int resolve_prepare(struct folder *d, const char *name, struct err *err)
+{
+    bool load;
+    {
+        LOCK_SCOPE(&d->fs->mu);
+        bool special = name_is_block_like(name) || strcmp(name, "header.json") == 0;
+        load = resolve_is_unknown_locked(d) || (special && !folder_header_locked(d));
+    }
+    if (!load)
+        return 0;
+    struct head *head = NULL;
+    int r = folder_load_head(d, FS_FRESH_MS, &head, err);
+    head_unref(head);
+    return r;
+}
+
+static int resolve_ask_header(struct folder *d, struct found *ret, struct err *err)
+{
+    struct head *head = NULL;
+    int r = folder_load_head(d, FS_FRESH_MS, &head, err);
+    if (r < 0)
+        return r;
+    if (!head)
+        return -ENOENT;
+    LOCK_SCOPE(&d->fs->mu);
+    struct node *n = node_header_locked(d, head);
+    if (n)
+        resolve_found_locked(n, 0, RESOLVE_LONG_S, ret);
+    head_unref(head);
+    return n ? 0 : -ENOMEM;
+}
+
+/* The version that was current last, if bytes of it are at hand: then the store is asked whether it
+ * still is; else for the first bytes of whatever is there. */
+static void resolve_known_etag(struct folder *d, const char *key, const struct place *place,
+                               char etag[STORE_ETAG_SIZE])
+{
+    etag[0] = '\0';
+    {
+        LOCK_SCOPE(&d->fs->mu);
+        const struct node *n = node_version_locked(d, place->obj, place->view, NULL);
+        if (n)
+            (void)stpcpy(etag, n->etag);
+    }
+    if (etag[0] && !objects_has(d->fs->objects, key, etag))
+        etag[0] = '\0';
+}
+
+/* The size of a view of a block that has just been opened. */
+static int resolve_view_size(struct object *o, enum name_view view, uint64_t *ret, struct err *err)
+{
+    struct npy npy;
+    *ret = object_stat(o)->size;
+    if (view == NAME_OBJECT)
+        return 0;
+    int r = view_header(o, &npy, err);
+    if (r == 0)
+        *ret = npy.data_len;
+    return r;
+}
+
+/* Gives the node of the version that the store has just named: `o`, or `etag` when that was
+ * confirmed. -EAGAIN: the kernel has forgotten the confirmed one meanwhile. */
+static int resolve_current_locked(struct folder *d, const struct place *place, struct object *o,
+                                  const char *etag, uint64_t view_size, struct node **ret)
+{
+    if (o)
+        *ret = node_object_locked(d, place->obj, place->view, object_stat(o), view_size);
+    else
+        *ret = node_version_locked(d, place->obj, place->view, etag);
+    if (*ret)
+        return 0;
+    return o ? -ENOMEM : -EAGAIN;
+}
+
+static int resolve_ask_block(struct folder *d, const struct place *place, pid_t tid,
+                             struct found *ret, struct err *err)
+{
+    char etag[STORE_ETAG_SIZE];
+    struct object *o = NULL;
+    struct node *n = NULL;
+    uint64_t size = 0;
+    CLEANUP(freep) char *key = fs_key(d->fs, d->path, place->obj);
+    if (!key)
+        return -ENOMEM;
+    resolve_known_etag(d, key, place, etag);
+    int r = objects_current(d->fs->objects, key, etag[0] ? etag : NULL, &o, err);
+    if (r == 0)
+        r = resolve_view_size(o, place->view, &size, err);
+    if (r >= 0) {
+        LOCK_SCOPE(&d->fs->mu);
+        r = resolve_current_locked(d, place, o, etag, size, &n);
+        if (r == 0) {
+            node_checked_locked(n, tid);
+            resolve_object_locked(n, 0, ret);
+        }
+    }
+    object_unref(o);
+    return r;
+}
+
+/* What a LIST says about one name. */
+struct resolve_list {
+    const char *key; /* of the object */
+    size_t len;
+    bool is_file, is_dir;
+    struct store_stat stat;
+};
+
+static int resolve_list_entry(void *arg, const char *key, const struct store_stat *stat)
+{
+    struct resolve_list *l = arg;
+    if (stat && strcmp(key, l->key) == 0) {
+        l->is_file = true;
+        l->stat = *stat;
+    }
+    if (strncmp(key, l->key, l->len) == 0 && key[l->len] == '/') {
+        l->is_dir = true;
+        return 1;
+    }
+    /* Entries ascend: past "name/" neither can come any more. */
+    return (unsigned char)key[l->len] > '/';
+}
+
+static int resolve_ask_plain(struct folder *d, const char *name, pid_t tid, struct found *ret,
+                             struct err *err)
+{
+    CLEANUP(freep) char *key = fs_key(d->fs, d->path, name);
+    if (!key)
+        return -ENOMEM;
+    struct resolve_list l = {.key = key, .len = strlen(key)};
+    struct store_list list = {.prefix = key, .delimiter = '/', .page_max = RESOLVE_PAGE};
+    int r = store_list(d->fs->store, &list, resolve_list_entry, &l, err);
+    if (r < 0)
+        return r;
+    LOCK_SCOPE(&d->fs->mu);
+    struct folder *child =
+        l.is_dir ? folder_get_child_locked(d, name) : folder_find_child_locked(d, name);
+    if (l.is_dir && !child)
+        return -ENOMEM;
+    if (child && (l.is_dir || child->local)) {
+        folder_seen_locked(child);
+        r = resolve_dir_locked(child, 1, ret);
+        if (l.is_dir)
+            folder_unref_locked(child);
+        return r < 0 ? r : 0;
+    }
+    if (!l.is_file)
+        return -ENOENT;
+    struct node *n = node_object_locked(d, name, NAME_OBJECT, &l.stat, l.stat.size);
+    if (!n)
+        return -ENOMEM;
+    node_checked_locked(n, tid);
+    resolve_object_locked(n, 0, ret);
+    return 0;
+}
+
+int resolve_ask(struct folder *d, const char *name, pid_t tid, struct found *ret, struct err *err)
+{
+    struct place place;
+    int r = resolve_prepare(d, name, err);
+    if (r < 0)
+        return r;
+    r = resolve_known(d, name, tid, ret);
+    if (r != 0)
+        return MIN(r, 0);
+    {
+        LOCK_SCOPE(&d->fs->mu);
+        r = resolve_place_locked(d, name, false, &place, err);
+    }
+    if (r < 0)
+        return r;
+    if (place.kind == PLACE_HEADER)
+        return resolve_ask_header(d, ret, err);
+    if (place.kind == PLACE_BLOCK) {
+        r = resolve_ask_block(d, &place, tid, ret, err);
+        return r == -EAGAIN ? resolve_ask_block(d, &place, tid, ret, err) : r;
+    }
+    return resolve_ask_plain(d, name, tid, ret, err);
+}

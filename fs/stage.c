@@ -1,0 +1,575 @@
+#include "fs/stage.h"
+
+#include "base/lock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STAGE_COPY = 1 << 20, STAGE_WAITERS_MAX = 4096 };
+
+enum stage_state { STAGE_BASE, STAGE_LOADING, STAGE_OWN, STAGE_HELD, STAGE_FROZEN };
+
+/* A change to the bytes: what stage_write(), stage_truncate() and stage_allocate() ask for. */
+struct stage_change {
+    struct stage_change *next;
+    enum { STAGE_WRITE, STAGE_TRUNCATE, STAGE_ALLOCATE } kind;
+    bool mapped, grow;
+    uint64_t off; /* of a write or allocation; the size of a truncation */
+    uint64_t len;
+    const void *data; /* of a write: borrowed, or behind this struct once it waits */
+    stage_fn *fn;
+    void *arg;
+};
+
+struct stage {
+    const struct stage_conf *conf;
+    _Atomic int refs;
+
+    pthread_mutex_t mu;
+    /* guarded by mu: */
+    pthread_cond_t quiet; /* `busy` fell to 0, or the state changed */
+    enum stage_state state;
+    int busy;            /* changes being applied right now, outside the lock */
+    struct object *base; /* a reference, or NULL */
+    struct cache_file file;
+    uint64_t reserved; /* bytes asked from the cache */
+    uint64_t size;
+    struct extent written;
+    int64_t mtime_ns;
+    bool dirty, mapped_dirty, cut;
+    struct stage_change *first, *last; /* changes that wait, in order */
+    int waiting;
+};
+
+static int64_t stage_now_ns(void)
+{
+    struct timespec ts = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int stage_new(const struct stage_conf *conf, struct object *base, struct stage **ret)
+{
+    struct stage *s = calloc(1, sizeof(*s));
+    if (!s)
+        return -ENOMEM;
+    s->conf = conf;
+    s->refs = 1;
+    s->file.fd = -1;
+    s->mtime_ns = stage_now_ns();
+    if (base) {
+        object_ref(base);
+        s->base = base;
+        s->size = object_stat(base)->size;
+        s->mtime_ns = object_stat(base)->mtime_ns;
+    }
+    (void)pthread_mutex_init(&s->mu, NULL);
+    lock_cond_init(&s->quiet);
+    *ret = s;
+    return 0;
+}
+
+struct stage *stage_ref(struct stage *s)
+{
+    (void)atomic_fetch_add(&s->refs, 1);
+    return s;
+}
+
+static void stage_let_go_locked(struct stage *s)
+{
+    cache_file_drop(s->conf->cache, &s->file);
+    cache_release(s->conf->cache, s->reserved);
+    s->reserved = 0;
+    object_unref(TAKE(s->base));
+    extent_clear(&s->written);
+}
+
+void stage_retire(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    while (s->busy > 0)
+        (void)pthread_cond_wait(&s->quiet, &s->mu);
+    if (s->state != STAGE_LOADING && s->state != STAGE_HELD)
+        stage_let_go_locked(s);
+}
+
+void stage_unref(struct stage *s)
+{
+    if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
+        return;
+    stage_let_go_locked(s); /* nobody else is left */
+    (void)pthread_cond_destroy(&s->quiet);
+    (void)pthread_mutex_destroy(&s->mu);
+    free(s);
+}
+
+static int stage_own_file_locked(struct stage *s)
+{
+    if (s->file.fd >= 0 && s->state != STAGE_FROZEN)
+        return 0;
+    struct err err = {0};
+    int r = cache_file_new(s->conf->cache, &s->file, &err);
+    if (r < 0)
+        log_error("write", "%s", err.msg);
+    return r;
+}
+
+/* Copies `len` bytes; the kernel shares or copies them itself where it can. */
+static int stage_copy(int from, int to, uint64_t len)
+{
+    off_t in = 0;
+    off_t out = 0;
+    while ((uint64_t)in < len) {
+        ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(len - (uint64_t)in), 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0)
+            return -EIO; /* the base is shorter than its size */
+        if (n < 0 && (errno == EXDEV || errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS))
+            break;
+        if (n < 0)
+            return -errno;
+    }
+    CLEANUP(freep) char *step = malloc(STAGE_COPY);
+    if (!step)
+        return -ENOMEM;
+    for (uint64_t at = (uint64_t)in; at < len;) {
+        size_t n = (size_t)MIN((uint64_t)STAGE_COPY, len - at);
+        int r = pread_full(from, step, n, at);
+        if (r == 0)
+            r = pwrite_full(to, step, n, at);
+        if (r < 0)
+            return r;
+        at += n;
+    }
+    return 0;
+}
+
+/* Room for a file of `size` bytes, counted once. */
+static int stage_reserve_locked(struct stage *s, uint64_t size)
+{
+    if (size <= s->reserved)
+        return 0;
+    uint64_t more = MAX(size - s->reserved, MIN(s->reserved, (uint64_t)64 << 20));
+    int r = cache_reserve(s->conf->cache, more, true);
+    if (r < 0 && more > size - s->reserved) {
+        more = size - s->reserved;
+        r = cache_reserve(s->conf->cache, more, true);
+    }
+    if (r == 0)
+        s->reserved += more;
+    return r;
+}
+
+/* Applies a change to the stage's own file. The lock is held only around the bookkeeping. */
+static int stage_apply(struct stage *s, const struct stage_change *c)
+{
+    int r = 0;
+    (void)pthread_mutex_lock(&s->mu);
+    uint64_t end = c->kind == STAGE_TRUNCATE ? c->off : c->off + c->len;
+    if (end < c->off || end > INT64_MAX)
+        r = -EFBIG;
+    if (r == 0)
+        r = stage_reserve_locked(s, end);
+    int fd = s->file.fd;
+    (void)pthread_mutex_unlock(&s->mu);
+    if (r == 0 && c->kind == STAGE_WRITE)
+        r = pwrite_full(fd, c->data, (size_t)c->len, c->off);
+    else if (r == 0 && c->kind == STAGE_TRUNCATE)
+        r = ftruncate(fd, (off_t)c->off) < 0 ? -errno : 0;
+    else if (r == 0 && fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)c->off, (off_t)c->len) < 0)
+        r = errno == EOPNOTSUPP || errno == EINTR ? 0 : -errno;
+    if (r < 0)
+        return r;
+    LOCK_SCOPE(&s->mu);
+    if (c->kind == STAGE_WRITE) {
+        extent_add(&s->written, c->off, end);
+        s->mapped_dirty |= c->mapped;
+        s->cut = false;
+    }
+    if (c->kind == STAGE_TRUNCATE) {
+        extent_cut(&s->written, c->off);
+        s->cut = c->off != s->size;
+        s->size = c->off;
+    } else if (c->kind == STAGE_WRITE || c->grow) {
+        if (end > s->size && c->kind == STAGE_ALLOCATE)
+            r = ftruncate(fd, (off_t)end) < 0 ? -errno : 0;
+        s->size = MAX(s->size, end);
+    }
+    s->dirty |= c->kind != STAGE_ALLOCATE || c->grow;
+    s->mtime_ns = stage_now_ns();
+    return r;
+}
+
+static void stage_say_full(int code)
+{
+    if (code == -ENOSPC)
+        log_error("write", "the cache's disk is full: writes fail until there is room "
+                           "(see --cache-dir)");
+}
+
+/* Applies one change and answers it. The caller has counted it in `busy`. */
+static void stage_do(struct stage *s, const struct stage_change *c)
+{
+    int r = stage_apply(s, c);
+    stage_say_full(r);
+    {
+        LOCK_SCOPE(&s->mu);
+        s->busy--;
+        (void)pthread_cond_broadcast(&s->quiet);
+    }
+    c->fn(c->arg, r);
+}
+
+/* Applies the changes that waited, in order, for as long as the state allows. */
+static void stage_run_waiting(struct stage *s)
+{
+    for (;;) {
+        struct stage_change *c = NULL;
+        {
+            LOCK_SCOPE(&s->mu);
+            if (s->state != STAGE_OWN || !s->first)
+                return;
+            c = s->first;
+            s->first = c->next;
+            if (!s->first)
+                s->last = NULL;
+            s->waiting--;
+            s->busy++;
+        }
+        stage_do(s, c);
+        free(c);
+    }
+}
+
+/* Answers every change that waits with an error. */
+static void stage_fail_waiting(struct stage *s, int code)
+{
+    struct stage_change *list = NULL;
+    {
+        LOCK_SCOPE(&s->mu);
+        list = TAKE(s->first);
+        s->last = NULL;
+        s->waiting = 0;
+    }
+    while (list) {
+        struct stage_change *c = list;
+        list = c->next;
+        c->fn(c->arg, code);
+        free(c);
+    }
+}
+
+/* Copies what the stage starts from into a file of its own. */
+static int stage_load(struct stage *s, enum stage_state from, struct cache_file *ret)
+{
+    struct err err = {0};
+    struct cache_file file = {.fd = -1};
+    int old = s->file.fd;
+    uint64_t size = s->size; /* no change is applied while loading */
+    if (from == STAGE_BASE) {
+        int r = object_all(s->base, &err);
+        if (r < 0) {
+            log_error("write", "%s", err.msg);
+            return r;
+        }
+        old = object_fd(s->base);
+    }
+    int r = cache_file_new(s->conf->cache, &file, &err);
+    if (r == 0 && size > 0)
+        r = old < 0 ? -EIO : stage_copy(old, file.fd, size);
+    if (r < 0) {
+        cache_file_drop(s->conf->cache, &file);
+        log_error("write", "cannot copy the old contents: %s", errno_text(r));
+        return r;
+    }
+    *ret = file;
+    return 0;
+}
+
+/* Waits until no read or change uses the file: they take no longer than the disk does. */
+static void stage_wait_quiet_locked(struct stage *s)
+{
+    while (s->busy > 0)
+        (void)pthread_cond_wait(&s->quiet, &s->mu);
+}
+
+struct stage_load_job {
+    struct stage *stage; /* a reference */
+    enum stage_state from;
+};
+
+static void stage_load_job(void *arg)
+{
+    struct stage_load_job *job = arg;
+    struct stage *s = job->stage;
+    struct cache_file file = {.fd = -1};
+    int r = stage_load(s, job->from, &file);
+    {
+        LOCK_SCOPE(&s->mu);
+        stage_wait_quiet_locked(s);
+        if (r == 0) {
+            cache_file_drop(s->conf->cache, &s->file); /* of FROZEN: only its descriptor */
+            s->file = file;
+            extent_add(&s->written, 0, s->size);
+            s->state = STAGE_OWN;
+        } else {
+            s->state = job->from;
+        }
+        (void)pthread_cond_broadcast(&s->quiet);
+    }
+    if (r < 0)
+        stage_fail_waiting(s, r);
+    else
+        stage_run_waiting(s);
+    stage_unref(s);
+    free(job);
+}
+
+/* Starts loading. 0 or -errno. */
+static int stage_start_load_locked(struct stage *s)
+{
+    struct stage_load_job *job = malloc(sizeof(*job));
+    if (!job)
+        return -ENOMEM;
+    *job = (struct stage_load_job){.stage = stage_ref(s), .from = s->state};
+    int r = stage_reserve_locked(s, s->size);
+    if (r == 0)
+        r = pool_submit(s->conf->load, stage_load_job, job);
+    if (r < 0) {
+        (void)atomic_fetch_sub(&s->refs, 1); /* the caller holds another one */
+        free(job);
+        return r;
+    }
+    s->state = STAGE_LOADING;
+    return 0;
+}
+
+/* Queues a copy of a change. */
+static int stage_wait_locked(struct stage *s, const struct stage_change *c)
+{
+    size_t data = c->kind == STAGE_WRITE ? (size_t)c->len : 0;
+    if (s->waiting == STAGE_WAITERS_MAX)
+        return -EAGAIN;
+    struct stage_change *copy = malloc(sizeof(*copy) + data);
+    if (!copy)
+        return -ENOMEM;
+    *copy = *c;
+    copy->next = NULL;
+    if (data > 0)
+        copy->data = memcpy(copy + 1, c->data, data);
+    *(s->last ? &s->last->next : &s->first) = copy;
+    s->last = copy;
+    s->waiting++;
+    return 0;
+}
+
+/* True when the old bytes do not matter to a change: it empties the file, or there are none. */
+static bool stage_needs_no_base_locked(const struct stage *s, const struct stage_change *c)
+{
+    return s->size == 0 || (c->kind == STAGE_TRUNCATE && c->off == 0);
+}
+
+/* Gives the stage an empty file of its own. */
+static int stage_start_empty_locked(struct stage *s)
+{
+    struct cache_file old = s->file;
+    s->file = (struct cache_file){.fd = -1};
+    int r = stage_own_file_locked(s);
+    if (r < 0) {
+        s->file = old;
+        return r;
+    }
+    cache_file_drop(s->conf->cache, &old);
+    extent_clear(&s->written);
+    s->state = STAGE_OWN;
+    return 0;
+}
+
+/* Brings the stage towards OWN and says whether the change can be applied now: 1 yes, 0 it waits,
+ * -errno. */
+static int stage_admit_locked(struct stage *s, const struct stage_change *c)
+{
+    int r = 0;
+    if (s->state == STAGE_BASE || s->state == STAGE_FROZEN)
+        stage_wait_quiet_locked(s);
+    if (s->state == STAGE_BASE || s->state == STAGE_FROZEN) {
+        r = stage_needs_no_base_locked(s, c) ? stage_start_empty_locked(s)
+                                             : stage_start_load_locked(s);
+        if (r < 0)
+            return r;
+    }
+    if (s->state == STAGE_OWN && !s->first) {
+        s->busy++;
+        return 1;
+    }
+    return stage_wait_locked(s, c);
+}
+
+static void stage_change(struct stage *s, const struct stage_change *c)
+{
+    int r = 0;
+    {
+        LOCK_SCOPE(&s->mu);
+        r = stage_admit_locked(s, c);
+    }
+    if (r > 0) {
+        stage_do(s, c);
+    } else if (r < 0) {
+        stage_say_full(r);
+        c->fn(c->arg, r);
+    }
+}
+
+void stage_write(struct stage *s, const void *data, size_t len, uint64_t off, bool mapped,
+                 stage_fn *fn, void *arg)
+{
+    struct stage_change c = {.kind = STAGE_WRITE,
+                             .mapped = mapped,
+                             .off = off,
+                             .len = len,
+                             .data = data,
+                             .fn = fn,
+                             .arg = arg};
+    stage_change(s, &c);
+}
+
+void stage_truncate(struct stage *s, uint64_t size, stage_fn *fn, void *arg)
+{
+    struct stage_change c = {.kind = STAGE_TRUNCATE, .off = size, .fn = fn, .arg = arg};
+    stage_change(s, &c);
+}
+
+void stage_allocate(struct stage *s, uint64_t off, uint64_t len, bool grow, stage_fn *fn, void *arg)
+{
+    struct stage_change c = {
+        .kind = STAGE_ALLOCATE, .off = off, .len = len, .grow = grow, .fn = fn, .arg = arg};
+    stage_change(s, &c);
+}
+
+void stage_read(struct stage *s, uint64_t off, size_t len, fill_read_fn *fn, void *arg)
+{
+    struct object *base = NULL;
+    (void)pthread_mutex_lock(&s->mu);
+    off = MIN(off, s->size);
+    len = (size_t)MIN((uint64_t)len, s->size - off);
+    if (len > 0 && s->base && (s->state == STAGE_BASE || s->state == STAGE_LOADING) &&
+        s->file.fd < 0) {
+        base = s->base;
+        object_ref(base);
+    } else {
+        s->busy++; /* keeps the descriptor from being exchanged */
+    }
+    int fd = s->file.fd;
+    (void)pthread_mutex_unlock(&s->mu);
+    if (base) {
+        object_read(base, off, len, fn, arg);
+        object_unref(base);
+        return;
+    }
+    CLEANUP(freep) void *data = calloc(1, MAX(len, (size_t)1));
+    int r = data ? 0 : -ENOMEM;
+    if (r == 0 && len > 0)
+        r = pread_full(fd, data, len, off);
+    {
+        LOCK_SCOPE(&s->mu);
+        s->busy--;
+        (void)pthread_cond_broadcast(&s->quiet);
+    }
+    if (r == -ENODATA)
+        r = 0; /* grown by a write under way: the rest is still zero */
+    fn(arg, r, data, r < 0 ? 0 : len);
+}
+
+uint64_t stage_size(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    return s->size;
+}
+
+int64_t stage_mtime_ns(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    return s->mtime_ns;
+}
+
+bool stage_is_dirty(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    return s->dirty || s->waiting > 0;
+}
+
+bool stage_is_mapped_dirty(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    return s->mapped_dirty;
+}
+
+void stage_set_clean(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    s->dirty = s->mapped_dirty = s->cut = false;
+}
+
+void stage_set_dirty(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    s->dirty = true;
+}
+
+int stage_hold(struct stage *s, struct stage_view *ret)
+{
+    LOCK_SCOPE(&s->mu);
+    for (;;) {
+        int r = 0;
+        if ((s->state == STAGE_BASE || s->state == STAGE_FROZEN) && s->busy == 0)
+            r = s->size == 0 ? stage_start_empty_locked(s) : stage_start_load_locked(s);
+        if (r < 0)
+            return r;
+        if (s->state == STAGE_OWN && s->busy == 0 && !s->first)
+            break;
+        (void)pthread_cond_wait(&s->quiet, &s->mu);
+    }
+    s->state = STAGE_HELD;
+    *ret = (struct stage_view){.fd = s->size > 0 ? s->file.fd : -1,
+                               .size = s->size,
+                               .whole = extent_covers(&s->written, 0, s->size),
+                               .cut = s->cut};
+    return 0;
+}
+
+void stage_settle(struct stage *s, bool sent)
+{
+    int r = 0;
+    {
+        LOCK_SCOPE(&s->mu);
+        if (s->state == STAGE_HELD)
+            s->state = STAGE_OWN;
+        if (sent)
+            s->dirty = s->mapped_dirty = s->cut = false;
+        if (s->state == STAGE_FROZEN && s->first)
+            r = stage_start_load_locked(s);
+        (void)pthread_cond_broadcast(&s->quiet);
+    }
+    if (r < 0)
+        stage_fail_waiting(s, r);
+    stage_run_waiting(s);
+}
+
+struct cache_file *stage_file(struct stage *s)
+{
+    return &s->file; /* nobody changes it while the stage is held */
+}
+
+void stage_set_frozen(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    s->state = STAGE_FROZEN;
+    s->reserved = 0; /* the cache's own now */
+}

@@ -1,0 +1,293 @@
+#include "fs/writer.h"
+
+#include "base/log.h"
+#include "fs/node.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct writer_table {
+    struct writer *newest, *oldest;
+    int count;
+};
+
+int writer_table_init(struct fs *fs)
+{
+    fs->writers = calloc(1, sizeof(*fs->writers));
+    return fs->writers ? 0 : -ENOMEM;
+}
+
+static void writer_destroy(struct writer *w)
+{
+    stage_unref(w->stage);
+    free(w->name);
+    free(w);
+}
+
+void writer_table_fini(struct fs *fs)
+{
+    while (fs->writers && fs->writers->newest) {
+        struct writer *w = fs->writers->newest;
+        fs->writers->newest = w->older;
+        writer_destroy(w);
+    }
+    free(fs->writers);
+}
+
+static void writer_enter_locked(struct writer *w)
+{
+    struct writer_table *t = w->fs->writers;
+    w->older = t->newest;
+    *(t->newest ? &t->newest->newer : &t->oldest) = w;
+    t->newest = w;
+    t->count++;
+}
+
+static void writer_leave_locked(struct writer *w)
+{
+    struct writer_table *t = w->fs->writers;
+    *(w->newer ? &w->newer->older : &t->newest) = w->older;
+    *(w->older ? &w->older->newer : &t->oldest) = w->newer;
+    t->count--;
+}
+
+static void writer_link_locked(struct writer *w)
+{
+    w->next = w->dir->writers;
+    w->dir->writers = w;
+    w->dir->writer_count++;
+    w->linked = true;
+}
+
+static void writer_delink_locked(struct writer *w)
+{
+    struct writer **at = &w->dir->writers;
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+    w->dir->writer_count--;
+    w->linked = false;
+}
+
+int writer_new_locked(struct fs *fs, const struct writer_start *start, struct writer **ret)
+{
+    if (fs->writers->count >= WRITER_NAMES_MAX)
+        return -ENFILE;
+    struct writer *w = calloc(1, sizeof(*w));
+    if (!w)
+        return -ENOMEM;
+    w->fs = fs;
+    w->refs = 1;
+    w->name = strdup(start->name);
+    int r = w->name ? stage_new(&fs->stage_conf, start->base, &w->stage) : -ENOMEM;
+    if (r < 0) {
+        free(w->name);
+        free(w);
+        return r;
+    }
+    w->place = *start->place;
+    w->exclusive = start->exclusive;
+    w->unseen = start->if_match[0] == '\0';
+    (void)snprintf(w->if_match, sizeof(w->if_match), "%s", start->if_match);
+    w->dir = folder_ref_locked(start->dir);
+    bool header = w->place.kind == PLACE_HEADER;
+    const char *name = w->place.kind == PLACE_SCRATCH ? w->name : w->place.obj;
+    w->ino = node_ino(fs, w->dir->path, header ? "header" : name, header);
+    writer_enter_locked(w);
+    writer_link_locked(w);
+    *ret = w;
+    return 0;
+}
+
+void writer_ref_locked(struct writer *w)
+{
+    w->refs++;
+}
+
+void writer_unref_locked(struct writer *w)
+{
+    if (--w->refs > 0)
+        return;
+    if (w->linked)
+        writer_delink_locked(w);
+    writer_leave_locked(w);
+    folder_unref_locked(w->dir);
+    writer_destroy(w);
+}
+
+void writer_unref(struct writer *w)
+{
+    struct fs *fs = w->fs;
+    LOCK_SCOPE(&fs->mu);
+    writer_unref_locked(w);
+}
+
+static bool writer_is_at(const struct writer *w, const char *name, const struct place *place)
+{
+    if (w->place.kind != place->kind)
+        return false;
+    if (place->kind == PLACE_SCRATCH)
+        return strcmp(w->name, name) == 0;
+    return w->place.view == place->view && strcmp(w->place.obj, place->obj) == 0;
+}
+
+struct writer *writer_find_locked(struct folder *d, const char *name, const struct place *place)
+{
+    for (struct writer *w = d->writers; w; w = w->next) {
+        if (writer_is_at(w, name, place))
+            return w;
+    }
+    return NULL;
+}
+
+void writer_unlink_locked(struct writer *w, bool drop)
+{
+    w->dropped |= drop;
+    if (w->linked)
+        writer_delink_locked(w);
+}
+
+void writer_linger_locked(struct writer *w, bool on)
+{
+    w->idle_ms = clock_ms();
+    if (w->lingers == on)
+        return;
+    w->lingers = on;
+    if (on)
+        writer_ref_locked(w);
+    else
+        writer_unref_locked(w);
+}
+
+int writer_move_locked(struct writer *w, struct folder *dir, const char *name,
+                       const struct place *place)
+{
+    char *copy = strdup(name);
+    if (!copy)
+        return -ENOMEM;
+    free(w->name);
+    w->name = copy;
+    w->place = *place;
+    if (w->linked)
+        writer_delink_locked(w);
+    struct folder *old = w->dir;
+    w->dir = folder_ref_locked(dir);
+    folder_unref_locked(old);
+    writer_link_locked(w);
+    return 0;
+}
+
+void writer_note_process_locked(struct writer *w, pid_t process)
+{
+    if (!writer_has_process_locked(w, process)) {
+        if (w->processes < WRITER_OWNERS_MAX)
+            w->process[w->processes] = process;
+        w->processes++;
+    }
+}
+
+bool writer_has_process_locked(const struct writer *w, pid_t process)
+{
+    if (process == 0 || w->processes > WRITER_OWNERS_MAX)
+        return true;
+    for (int i = 0; i < w->processes; i++) {
+        if (w->process[i] == process || w->process[i] == 0)
+            return true;
+    }
+    return false;
+}
+
+void writer_note_owner_locked(struct writer *w, uint64_t owner)
+{
+    if (!writer_has_owner_locked(w, owner)) {
+        if (w->owners < WRITER_OWNERS_MAX)
+            w->owner[w->owners] = owner;
+        w->owners++;
+    }
+}
+
+bool writer_has_owner_locked(const struct writer *w, uint64_t owner)
+{
+    if (w->owners > WRITER_OWNERS_MAX)
+        return true;
+    for (int i = 0; i < w->owners; i++) {
+        if (w->owner[i] == owner)
+            return true;
+    }
+    return false;
+}
+
+bool writer_is_visible_locked(const struct writer *w, pid_t process)
+{
+    return !w->unseen || w->place.kind == PLACE_SCRATCH || writer_has_process_locked(w, process);
+}
+
+/* The oldest writer that has been left incomplete for too long, unlinked, with a reference. */
+static struct writer *writer_expired_locked(struct fs *fs)
+{
+    int64_t now = clock_ms();
+    for (struct writer *w = fs->writers->oldest; w; w = w->newer) {
+        if (w->lingers && w->handles == 0 && now - w->idle_ms > WRITER_LINGER_MS &&
+            w->place.kind != PLACE_SCRATCH) {
+            writer_ref_locked(w);
+            writer_unlink_locked(w, true);
+            return w;
+        }
+    }
+    return NULL;
+}
+
+void writer_expire(struct fs *fs)
+{
+    for (;;) {
+        struct writer *w = NULL;
+        {
+            LOCK_SCOPE(&fs->mu);
+            w = writer_expired_locked(fs);
+        }
+        if (!w)
+            return;
+        log_warn("write",
+                 "%s%s: given up: %llu bytes were written, not a whole file, and nobody "
+                 "came back for %d s",
+                 w->dir->path, w->name, (unsigned long long)stage_size(w->stage),
+                 WRITER_LINGER_MS / 1000);
+        LOCK_SCOPE(&fs->mu);
+        writer_linger_locked(w, false);
+        writer_unref_locked(w);
+    }
+}
+
+void writer_each(struct fs *fs, void (*fn)(struct writer *w, void *arg), void *arg)
+{
+    (void)pthread_mutex_lock(&fs->mu);
+    struct writer *w = fs->writers->oldest;
+    while (w) {
+        writer_ref_locked(w);
+        (void)pthread_mutex_unlock(&fs->mu);
+        fn(w, arg);
+        (void)pthread_mutex_lock(&fs->mu);
+        struct writer *newer = w->newer;
+        writer_unref_locked(w);
+        w = newer;
+    }
+    (void)pthread_mutex_unlock(&fs->mu);
+}
+
+pid_t writer_process(pid_t tid)
+{
+    char path[32];
+    char text[512];
+    (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+    CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    const char *at = strstr(text, "\nTgid:");
+    return at ? (pid_t)strtol(at + 6, NULL, 10) : 0;
+}

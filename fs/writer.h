@@ -1,0 +1,104 @@
+#ifndef BMFS_FS_WRITER_H
+#define BMFS_FS_WRITER_H
+
+/* A name that is being written: the stage with its bytes, and what is to become of them.
+ *
+ * All who write a name through one mount share one writer. It is found by its name as long as it is
+ * linked; until its bytes have been stored it is shown only to the processes that write it, for
+ * nobody else may take half a block for a block. See fs/commit.h for how it reaches the store.
+ *
+ * A writer lives while it has a handle, unsaved bytes that somebody may still complete, or the
+ * kernel's node. Guarded by fs->mu unless said otherwise. */
+
+#include "fs/folder.h"
+#include "fs/place.h"
+
+enum {
+    WRITER_OWNERS_MAX = 32,    /* processes remembered for one file; beyond, all count */
+    WRITER_LINGER_MS = 60000,  /* how long incomplete bytes wait to be opened again */
+    WRITER_NAMES_MAX = 100000, /* names being written at a time, scratch files included */
+};
+
+struct writer {
+    struct fs *fs;
+    struct stage *stage; /* fixed; has its own lock */
+    uint64_t ino;        /* fixed */
+
+    /* guarded by fs->mu: */
+    struct writer *next;  /* in its directory */
+    struct writer *older; /* in the mount */
+    struct writer *newer;
+    struct folder *dir; /* a reference */
+    char *name;         /* the file's name as created, for messages and for scratch files */
+    struct place place; /* where the bytes belong */
+    struct node *node;  /* the kernel's, or NULL */
+    int refs;
+    int handles;                    /* open files */
+    bool linked;                    /* found by its name */
+    bool unseen;                    /* no version of it is in the store yet */
+    bool dropped;                   /* unlinked or given up: nothing is stored any more */
+    bool lingers;                   /* a reference of its own: it has bytes that are nowhere else */
+    int64_t idle_ms;                /* since when it lingers without a handle */
+    char if_match[STORE_ETAG_SIZE]; /* what is to be replaced; STORE_ABSENT: nothing */
+    bool exclusive;                 /* O_EXCL: a lost race is EEXIST, not ESTALE */
+    int error;                      /* a conflict that no retry can mend */
+    uint64_t owner[WRITER_OWNERS_MAX]; /* lock owners that wrote since the last commit */
+    int owners;
+    pid_t process[WRITER_OWNERS_MAX]; /* that have or had it open */
+    int processes;
+};
+
+int writer_table_init(struct fs *fs);
+void writer_table_fini(struct fs *fs);
+
+/* What a new writer starts from. */
+struct writer_start {
+    struct folder *dir;
+    const char *name;
+    const struct place *place;
+    struct object *base;  /* the bytes it starts with, or NULL: empty */
+    const char *if_match; /* see struct writer */
+    bool exclusive;
+};
+
+/* Makes a linked writer with one reference. 0, -ENOMEM, or -ENFILE when too many names are being
+ * written. */
+int writer_new_locked(struct fs *fs, const struct writer_start *start, struct writer **ret);
+
+void writer_ref_locked(struct writer *w);
+void writer_unref_locked(struct writer *w);
+void writer_unref(struct writer *w);
+
+/* The linked writer of a place, or NULL. Scratch files are found by name, the others by place. */
+struct writer *writer_find_locked(struct folder *d, const char *name, const struct place *place);
+
+/* No longer found by its name. With `drop`, nothing of it is stored any more. */
+void writer_unlink_locked(struct writer *w, bool drop);
+
+/* Keeps the writer although nobody has it open, for its bytes are nowhere else; or lets it go. */
+void writer_linger_locked(struct writer *w, bool on);
+
+/* Another name and place, after a rename; the node keeps its number. 0 or -ENOMEM. */
+int writer_move_locked(struct writer *w, struct folder *dir, const char *name,
+                       const struct place *place);
+
+/* A process opened it, a lock owner wrote to it. */
+void writer_note_process_locked(struct writer *w, pid_t process);
+void writer_note_owner_locked(struct writer *w, uint64_t owner);
+
+bool writer_has_process_locked(const struct writer *w, pid_t process);
+bool writer_has_owner_locked(const struct writer *w, uint64_t owner);
+
+/* Whether a process may know of the file: it is in the store, it is scratch, or it writes it. */
+bool writer_is_visible_locked(const struct writer *w, pid_t process);
+
+/* Forgets files whose incomplete bytes nobody came back for; says so in the log. */
+void writer_expire(struct fs *fs);
+
+/* Calls fn for each writer, linked or not, with a reference held and without the lock. */
+void writer_each(struct fs *fs, void (*fn)(struct writer *w, void *arg), void *arg);
+
+/* The process that a thread belongs to; 0 when that cannot be told. */
+pid_t writer_process(pid_t tid);
+
+#endif
