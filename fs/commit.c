@@ -225,7 +225,7 @@ static int commit_decide(struct commit_job *job, enum commit_cause cause, struct
     case COMMIT_WRONG:
         break;
     }
-    return cause == COMMIT_CLOSE && r == -EINVAL ? COMMIT_WAITS : r;
+    return r;
 }
 
 /* Keeps what was just stored as a version of the cache, so that the next reader finds it there. */
@@ -445,6 +445,10 @@ void commit_finish(struct writer *w, bool unmounting)
         return;
     }
     int r = commit(w, COMMIT_CLOSE, &err);
+    if (r == -EINVAL) {
+        commit_retire(w); /* no file at all, as the log says: nothing to keep */
+        return;
+    }
     if (r == COMMIT_WAITS && !unmounting) {
         LOCK_SCOPE(&w->fs->mu);
         writer_linger_locked(w, true);

@@ -11,7 +11,7 @@
  *   every byte of the file written    store     store                 store
  *   right size, some never written    nothing   store (zeros)         store (zeros)
  *   nothing, or only the npy header   nothing   EINVAL                wait to be opened again
- *   anything else                     EINVAL    EINVAL                wait to be opened again
+ *   anything else                     EINVAL    EINVAL                dropped: close has said so
  *
  * An ordinary file is whole whatever it holds. A store is one conditional PUT. What cannot be
  * stored for good goes to the folder of fs/lost.h. All functions block and belong on the pool

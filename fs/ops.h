@@ -72,6 +72,7 @@ struct ops_job {
     struct node *node2;
     struct handle *handle; /* borrowed: the kernel keeps it open for the request */
     pid_t tid;
+    pid_t process; /* that the thread belongs to, where a job needs it */
     int flags;
     int64_t number, number2;
     char *name, *name2; /* owned, or NULL */
@@ -103,6 +104,7 @@ void ops_job_free(struct ops_job *job);
 void ops_job_err(struct ops_job *job, int code);
 
 /* Deletes the object of a place: what unlink does, and the second half of a rename. 0 or -errno. */
+struct folder;
 struct place;
 int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place, struct err *err);
 

@@ -298,8 +298,10 @@ static int ops_reserve_writer(struct ops_job *job, const struct place *place, co
     LOCK_SCOPE(&job->fs->mu);
     struct writer *w = writer_find_locked(n->dir, n->text, place);
     bool made = false;
-    if (w && w->handles == 0 && !stage_is_dirty(w->stage) && strcmp(w->if_match, etag) != 0) {
-        writer_unlink_locked(w, false); /* somebody else has written since: start anew */
+    if (w && w->handles == 0 && !writer_has_process_locked(w, job->process)) {
+        /* Left incomplete by somebody else: a new writer starts from what is stored. */
+        writer_unlink_locked(w, true);
+        writer_linger_locked(w, false);
         w = NULL;
     }
     if (!w) {
@@ -329,6 +331,7 @@ static void ops_open_write_job(void *arg)
     struct object *base = NULL;
     CLEANUP(freep) char *key = fs_key(job->fs, n->dir->path, n->text);
     int r = key ? 0 : -ENOMEM;
+    job->process = writer_process(job->tid);
     if (r == 0) {
         LOCK_SCOPE(&job->fs->mu);
         r = resolve_place_of_locked(n, &place, &err);
@@ -462,6 +465,10 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     bool writes = ops_wants_writing(fi->flags) || (fi->flags & O_TRUNC);
     if (writes && ops_is_read_only(req))
         return;
+    {
+        LOCK_SCOPE(&fs->mu);
+        resolve_unreserve_locked(n, tid);
+    }
     if (writes && n->kind == NODE_VIRTUAL) {
         (void)fuse_reply_err(req, EACCES);
     } else if (n->kind == NODE_WRITER) {

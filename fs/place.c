@@ -47,8 +47,8 @@ static int place_find_plain(const char *name, bool make, struct place *ret, stru
         (void)stpcpy(ret->obj, "header");
         return 0;
     }
-    if (make && name_is_block_like(name)) {
-        (void)err_set(err, -ENODATA, "%s: the directory has no header yet", name);
+    if (make && name_is_block_like(name[0] == '.' ? name + 1 : name)) {
+        (void)err_set(err, -ENODATA, "the directory has no header yet");
         err_hint(err, "write header.json first: it says what shape and type the blocks have");
         return -ENODATA;
     }
@@ -68,11 +68,8 @@ static int place_find_block(const struct header *matrix, const struct name_block
     ret->ndim = block->ndim;
     memcpy(ret->index, block->index, sizeof(ret->index));
     ret->inside = grid_contains(g, block->index);
-    if (make && !ret->inside) {
-        char file[NAME_FILE_SIZE];
-        return err_set(err, -EINVAL, "%s: outside the grid of the matrix",
-                       name_file(block->ndim, block->index, file));
-    }
+    if (make && !ret->inside)
+        return err_set(err, -EINVAL, "outside the grid of the matrix");
     return name_object(g, block->index, ret->obj) < 0 ? code : 0;
 }
 
@@ -97,12 +94,11 @@ int place_find(const struct header *matrix, const char *name, bool make, struct 
         return 0;
     }
     if (name_is_block_like(name))
-        return err_set(err, make ? -EINVAL : -ENOENT, "%s: not the name of a block", name);
+        return err_set(err, make ? -EINVAL : -ENOENT, "not the name of a block");
     if (strcmp(name, "header") == 0)
-        return err_set(err, make ? -EINVAL : -ENOENT, "header: write header.json instead");
+        return err_set(err, make ? -EINVAL : -ENOENT, "write header.json instead");
     if (make) {
-        (void)err_set(err, -EINVAL, "%s: a matrix holds header.json and blocks, nothing else",
-                      name);
+        (void)err_set(err, -EINVAL, "a matrix holds header.json and blocks, nothing else");
         err_hint(err, "put other files beside the matrix");
         return -EINVAL;
     }

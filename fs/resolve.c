@@ -153,21 +153,32 @@ int resolve_place_of_locked(const struct node *n, struct place *ret, struct err 
     return 0;
 }
 
+void resolve_unreserve_locked(struct node *n, pid_t tid)
+{
+    struct reservation **at = &n->fs->reservations;
+    while (*at) {
+        struct reservation *r = *at;
+        if (r->node != n || r->tid != tid) {
+            at = &r->next;
+            continue;
+        }
+        *at = r->next;
+        resolve_release_locked(r);
+    }
+}
+
 /* The node set aside for this thread and place. */
 static bool resolve_reserved_locked(struct folder *d, const struct place *place, pid_t tid,
                                     struct found *ret)
 {
-    for (struct reservation **at = &d->fs->reservations; *at; at = &(*at)->next) {
-        struct reservation *r = *at;
+    for (struct reservation *r = d->fs->reservations; r; r = r->next) {
         if (r->tid != tid || r->node->dir != d || r->view != place->view ||
             strcmp(r->obj, place->obj) != 0)
             continue;
-        *at = r->next;
         if (r->node->kind == NODE_WRITER)
             resolve_found_locked(r->node, 0, 0, ret);
         else
             resolve_object_locked(r->node, 0, ret);
-        resolve_release_locked(r);
         return true;
     }
     return false;

@@ -38,9 +38,11 @@ void found_entry(const struct found *f, struct fuse_entry_param *ret);
  * 0; -EPERM for objects in a matrix's directory that are no blocks of it; -EBADMSG. */
 int resolve_place_of_locked(const struct node *n, struct place *ret, struct err *err);
 
-/* Sets aside a node for the look-up that follows an ESTALE: the next look-up of this place by this
- * thread gets it. Holds a reference for a few seconds. */
+/* Sets aside a node for the look-ups that follow an ESTALE: those of this place by this thread get
+ * it (the kernel asks twice: to find that the old node is gone, and for the new one) until the
+ * thread opens it. Holds a reference for a few seconds at most. */
 void resolve_reserve_locked(struct node *n, const struct place *place, pid_t tid);
+void resolve_unreserve_locked(struct node *n, pid_t tid);
 
 /* Frees what is left of reservations. */
 void resolve_fini(struct fs *fs);
