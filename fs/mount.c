@@ -115,7 +115,7 @@ static bool mount_may_admin(void)
 }
 
 /* Runs a program and waits for it; its exit status, or -errno. */
-static int mount_exec(const char *const argv[])
+static int mount_exec(char *const argv[])
 {
     pid_t pid = fork();
     if (pid < 0)
@@ -124,7 +124,7 @@ static int mount_exec(const char *const argv[])
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (null >= 0)
             (void)dup2(null, STDERR_FILENO);
-        (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
+        (void)execvp(argv[0], argv);
         _exit(127);
     }
     int status = 0;
@@ -133,6 +133,16 @@ static int mount_exec(const char *const argv[])
             return -errno;
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : -EIO;
+}
+
+/* Takes a mount of one's own away without being root. */
+static int mount_fusermount(const char *mountpoint)
+{
+    char program[] = "fusermount3";
+    char options[] = "-uz";
+    CLEANUP(freep) char *path = strdup(mountpoint);
+    char *const argv[] = {program, options, path, NULL};
+    return path ? mount_exec(argv) : -ENOMEM;
 }
 
 /* A mount whose daemon died answers ENOTCONN to everything; it is taken away first. */
@@ -147,8 +157,7 @@ static int mount_clear(const char *mountpoint, struct err *err)
             err_hint(err, "mkdir -p %s", mountpoint);
         return r;
     }
-    const char *const argv[] = {"fusermount3", "-u", "-z", mountpoint, NULL};
-    if (umount2(mountpoint, MNT_DETACH) < 0 && mount_exec(argv) != 0)
+    if (umount2(mountpoint, MNT_DETACH) < 0 && mount_fusermount(mountpoint) != 0)
         return err_set(err, -EBUSY, "%s is a dead mount that cannot be taken away", mountpoint);
     log_info("mount", "%s was a dead mount and has been taken away", mountpoint);
     return 0;

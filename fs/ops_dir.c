@@ -327,11 +327,11 @@ static void ops_readdir_send(struct ops_readdir *rd, struct ops_page *p, int cod
         LOCK_SCOPE(&fs->mu);
         rd->h->node->dir->plus_count++;
     }
-    if (!op_take(rd->op))
-        ops_page_undo(p);
-    else if (code < 0)
+    bool mine = op_take(rd->op);
+    bool sent = mine && code == 0 && fuse_reply_buf(p->req, p->data, p->used) == 0;
+    if (mine && code < 0)
         (void)fuse_reply_err(p->req, fs_errno(code));
-    else if (fuse_reply_buf(p->req, p->data, p->used) < 0)
+    if (!sent)
         ops_page_undo(p);
     ops_readdir_free(rd);
 }

@@ -187,6 +187,7 @@ void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fus
 }
 
 /* Not ENOSYS: the kernel would never ask again, for any file. It copies itself after this. */
+// NOLINTNEXTLINE(readability-function-size): the signature is libfuse's
 void ops_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off,
                          struct fuse_file_info *from_fi, fuse_ino_t to, off_t to_off,
                          struct fuse_file_info *to_fi, size_t len, int flags)
@@ -202,6 +203,7 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off,
     (void)fuse_reply_err(req, EOPNOTSUPP);
 }
 
+// NOLINTNEXTLINE(readability-function-size): the signature is libfuse's
 void ops_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
                struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
                size_t out_size)

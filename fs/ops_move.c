@@ -185,9 +185,8 @@ static bool ops_is_directory(struct ops_job *job)
 {
     struct found f = {0};
     struct err err = {0};
-    int r = resolve_known(job->node->dir, job->name, job->tid, &f);
-    if (r == 0)
-        r = resolve_ask(job->node->dir, job->name, job->tid, &f, &err);
+    if (resolve_known(job->node->dir, job->name, job->tid, &f) == 0)
+        (void)resolve_ask(job->node->dir, job->name, job->tid, &f, &err);
     bool is_dir = f.node && f.node->kind == NODE_DIR;
     found_drop(&f);
     return is_dir;

@@ -595,7 +595,9 @@ static void ops_create_job(void *arg)
         r = ops_create_writer(job, &w, &made, &err);
     if (r == 0 && w && made && w->place.kind == PLACE_PLAIN && (job->flags & O_EXCL))
         r = ops_create_exclusive(w, &err);
-    if (r < 0) {
+    if (r == 0 && w) {
+        ops_reply_created(job, w);
+    } else {
         if (w) {
             LOCK_SCOPE(&fs->mu);
             writer_unlink_locked(w, true);
@@ -603,8 +605,6 @@ static void ops_create_job(void *arg)
         if (r != -EEXIST)
             (void)fs_refuse(r, "create", job->name, &err);
         ops_job_err(job, r);
-    } else {
-        ops_reply_created(job, w);
     }
     if (w)
         writer_unref(w);

@@ -167,44 +167,67 @@ static int stage_reserve_locked(struct stage *s, uint64_t size)
     return r;
 }
 
+/* Does to the file what a change asks for. */
+static int stage_do_file(int fd, const struct stage_change *c)
+{
+    switch (c->kind) {
+    case STAGE_WRITE:
+        return pwrite_full(fd, c->data, (size_t)c->len, c->off);
+    case STAGE_TRUNCATE:
+        return ftruncate(fd, (off_t)c->off) < 0 ? -errno : 0;
+    case STAGE_ALLOCATE:
+        break;
+    }
+    if (fallocate(fd, c->grow ? 0 : FALLOC_FL_KEEP_SIZE, (off_t)c->off, (off_t)c->len) == 0 ||
+        errno == EINTR)
+        return 0;
+    return errno == EOPNOTSUPP && !c->grow ? 0 : -errno; /* only advice when nothing grows */
+}
+
+/* Notes what a change has done. */
+static void stage_note_locked(struct stage *s, const struct stage_change *c, uint64_t end)
+{
+    switch (c->kind) {
+    case STAGE_WRITE:
+        extent_add(&s->written, c->off, end);
+        s->mapped_dirty |= c->mapped;
+        s->cut = false;
+        s->size = MAX(s->size, end);
+        break;
+    case STAGE_TRUNCATE:
+        extent_cut(&s->written, end);
+        s->cut = end != s->size;
+        s->size = end;
+        break;
+    case STAGE_ALLOCATE:
+        if (!c->grow)
+            return;
+        s->size = MAX(s->size, end);
+        break;
+    }
+    s->dirty = true;
+    s->mtime_ns = stage_now_ns();
+}
+
 /* Applies a change to the stage's own file. The lock is held only around the bookkeeping. */
 static int stage_apply(struct stage *s, const struct stage_change *c)
 {
     int r = 0;
-    (void)pthread_mutex_lock(&s->mu);
     uint64_t end = c->kind == STAGE_TRUNCATE ? c->off : c->off + c->len;
+    (void)pthread_mutex_lock(&s->mu);
     if (end < c->off || end > INT64_MAX)
         r = -EFBIG;
-    if (r == 0)
+    else
         r = stage_reserve_locked(s, end);
     int fd = s->file.fd;
     (void)pthread_mutex_unlock(&s->mu);
-    if (r == 0 && c->kind == STAGE_WRITE)
-        r = pwrite_full(fd, c->data, (size_t)c->len, c->off);
-    else if (r == 0 && c->kind == STAGE_TRUNCATE)
-        r = ftruncate(fd, (off_t)c->off) < 0 ? -errno : 0;
-    else if (r == 0 && fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)c->off, (off_t)c->len) < 0)
-        r = errno == EOPNOTSUPP || errno == EINTR ? 0 : -errno;
+    if (r == 0)
+        r = stage_do_file(fd, c);
     if (r < 0)
         return r;
     LOCK_SCOPE(&s->mu);
-    if (c->kind == STAGE_WRITE) {
-        extent_add(&s->written, c->off, end);
-        s->mapped_dirty |= c->mapped;
-        s->cut = false;
-    }
-    if (c->kind == STAGE_TRUNCATE) {
-        extent_cut(&s->written, c->off);
-        s->cut = c->off != s->size;
-        s->size = c->off;
-    } else if (c->kind == STAGE_WRITE || c->grow) {
-        if (end > s->size && c->kind == STAGE_ALLOCATE)
-            r = ftruncate(fd, (off_t)end) < 0 ? -errno : 0;
-        s->size = MAX(s->size, end);
-    }
-    s->dirty |= c->kind != STAGE_ALLOCATE || c->grow;
-    s->mtime_ns = stage_now_ns();
-    return r;
+    stage_note_locked(s, c, end);
+    return 0;
 }
 
 static void stage_say_full(int code)

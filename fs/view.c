@@ -22,10 +22,12 @@ int view_header(struct object *block, struct npy *ret, struct err *err)
     int r = npy_parse(head, (size_t)n, ret, err);
     if (r == -ENODATA)
         r = err_set(err, -EBADMSG, "the block ends within its npy header");
-    if (r == 0 && ret->data_off + ret->data_len > object_stat(block)->size)
+    if (r < 0)
+        return r;
+    uint64_t announced = ret->data_off + ret->data_len;
+    if (announced > object_stat(block)->size)
         r = err_set(err, -EBADMSG, "the block has %llu bytes, its npy header announces %llu",
-                    (unsigned long long)object_stat(block)->size,
-                    (unsigned long long)(ret->data_off + ret->data_len));
+                    (unsigned long long)object_stat(block)->size, (unsigned long long)announced);
     return r;
 }
 
@@ -225,7 +227,7 @@ static int view_plan(struct object *block, enum name_view view, struct npy *npy,
 int view_open(struct objects *os, const char *key, struct object *block, enum name_view view,
               struct view_source *ret, struct err *err)
 {
-    struct npy npy;
+    struct npy npy = {0};
     struct view_make make;
     if (view == NAME_OBJECT) {
         object_ref(block);
@@ -247,7 +249,7 @@ int view_open(struct objects *os, const char *key, struct object *block, enum na
 int view_open_whole(struct objects *os, const char *key, struct object *block, enum name_view view,
                     struct object **ret, struct err *err)
 {
-    struct npy npy;
+    struct npy npy = {0};
     struct view_make make;
     if (view == NAME_OBJECT) {
         object_ref(block);

@@ -39,9 +39,7 @@ struct wire_backing_map {
 
 static struct wire *wire_of(void *userdata)
 {
-    struct wire *w = NULL;
-    memcpy(&w, userdata, sizeof(w));
-    return w;
+    return *(struct wire **)userdata;
 }
 
 /* Remembers what the kernel offers. */

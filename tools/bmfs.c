@@ -249,7 +249,8 @@ int main(int argc, char **argv)
     if (conf.debug)
         log_set_level(LOG_LEVEL_DEBUG);
     bmfs_hide_secrets();
-    (void)mallopt(M_ARENA_MAX, 4); /* else each thread may keep an arena of its own */
+    /* Else each thread may keep an arena of its own. No other thread runs yet. */
+    (void)mallopt(M_ARENA_MAX, 4); // NOLINT(concurrency-mt-unsafe)
     (void)signal(SIGPIPE, SIG_IGN);
     return conf.foreground ? bmfs_run(&conf, -1) : bmfs_in_background(&conf);
 }
