@@ -278,8 +278,7 @@ void node_stat_locked(struct node *n, struct stat *st)
     mode_t mode = S_IFREG | 0666;
     if (n->kind == NODE_DIR) {
         mode = S_IFDIR | 0777;
-        mtime_ns =
-            n->dir->head && n->dir->head->stored ? n->dir->head->stat.mtime_ns : n->fs->begun_ns;
+        mtime_ns = n->fs->begun_ns; /* a prefix has no time; one that moved would worry tar */
     } else if (n->kind == NODE_WRITER) {
         size = stage_size(n->writer->stage);
         mtime_ns = stage_mtime_ns(n->writer->stage);

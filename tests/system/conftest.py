@@ -1,0 +1,48 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import kit  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption("--only-dir", action="store_true",
+                     help="run no S3 server: tests of both kinds of bucket run on directories only")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The test server, started when the first test wants it."""
+    s = kit.Server(tmp_path_factory.mktemp("rgw"))
+    yield s
+    s.stop()
+
+
+@pytest.fixture(params=["dir", "s3"])
+def bucket(request, tmp_path):
+    """An empty bucket of each kind."""
+    if request.param == "dir":
+        return kit.DirBucket(tmp_path / "store")
+    if request.config.getoption("--only-dir"):
+        pytest.skip("--only-dir")
+    return request.getfixturevalue("server").bucket()
+
+
+@pytest.fixture
+def s3_bucket(request, server):
+    return server.bucket()
+
+
+@pytest.fixture
+def dir_bucket(tmp_path):
+    return kit.DirBucket(tmp_path / "store")
+
+
+@pytest.fixture
+def mount(bucket, tmp_path):
+    """A mount of an empty bucket of each kind."""
+    with kit.Mount(bucket, tmp_path) as m:
+        yield m

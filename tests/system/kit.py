@@ -1,0 +1,307 @@
+"""What the mounted tests share: buckets of both kinds, mounts, and looking at them from outside."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.parse
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("BMFS_BUILD", ROOT / "build")).resolve()
+FIXTURES = ROOT / "tests/fixtures/numpywren"
+PREFIX = "numpywren.objects/"
+
+
+def wait_for(condition, seconds=20.0, what="the condition"):
+    """Polls until condition() is true and returns its value."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {seconds} s for {what}")
+        time.sleep(0.01)
+
+
+class DirBucket:
+    """Objects in a local directory, looked at without bmfs."""
+
+    kind = "dir"
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.name = f"file://{self.path}"
+
+    def location(self, prefix=""):
+        """What bmfs is told; without a prefix the default one."""
+        if not prefix:
+            return self.name
+        return f"file://{self.path}{'' if prefix == '/' else '/' + prefix.rstrip('/')}/"
+
+    def env(self):
+        return {}
+
+    def file(self, key):
+        """Where a key's object is: its path, with `%` written %25 where it would be an escape."""
+        return self.path / re.sub(r"%(?=[0-9A-Fa-f]{2})", "%25", key)
+
+    def put(self, key, body):
+        path = self.file(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.parent / f".put-{os.getpid()}"
+        temporary.write_bytes(body)
+        temporary.rename(path)
+
+    def get(self, key):
+        return self.file(key).read_bytes()
+
+    def delete(self, key):
+        self.file(key).unlink()
+
+    def keys(self, prefix=""):
+        found = []
+        for folder, _, names in os.walk(self.path):
+            if ".bmfs-store" in folder:
+                continue
+            found += [str((Path(folder) / n).relative_to(self.path)) for n in names]
+        return sorted(k for k in found if k.startswith(prefix))
+
+
+class S3Bucket:
+    """A bucket of the test server, looked at with boto3."""
+
+    kind = "s3"
+
+    def __init__(self, server, name):
+        self.server, self.bucket = server, name
+        self.client = server.client()
+        self.client.create_bucket(Bucket=name)
+        self.name = f"s3://{name}"
+
+    def location(self, prefix=""):
+        return self.name + ("" if not prefix else "/" if prefix == "/" else f"/{prefix}")
+
+    def env(self):
+        return self.server.env
+
+    def put(self, key, body):
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=body)
+
+    def get(self, key):
+        return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+    def delete(self, key):
+        self.client.delete_object(Bucket=self.bucket, Key=key)
+
+    def keys(self, prefix=""):
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix)
+        return sorted(o["Key"] for page in pages for o in page.get("Contents", []))
+
+
+class Server:
+    """A Ceph object gateway of our own on loopback."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        subprocess.run([ROOT / "tests/rgw/start", self.folder, "0"], check=True, timeout=120)
+        self.env = {}
+        for line in (self.folder / "env").read_text().splitlines():
+            name, _, value = line.removeprefix("export ").partition("=")
+            self.env[name] = value.strip("'\"")
+        self.count = 0
+
+    def client(self):
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3", endpoint_url=self.env["AWS_ENDPOINT_URL"],
+            aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+            region_name=self.env["AWS_REGION"],
+            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 8}))
+
+    def bucket(self):
+        self.count += 1
+        return S3Bucket(self, f"bmfs-test-{self.count}")
+
+    def lines(self):
+        """How many requests were logged so far: a mark for requests()."""
+        return len(self.requests(0))
+
+    def requests(self, mark):
+        """(method, target, status, bytes, range) of each request since a mark."""
+        out = subprocess.run([ROOT / "tests/rgw/requests", self.folder, str(mark)], check=True,
+                             capture_output=True, text=True, timeout=60).stdout
+        return [(m, urllib.parse.unquote(t), int(s), int(b), r)
+                for m, t, s, b, r in (line.split(" ", 4) for line in out.splitlines())]
+
+    def settled_requests(self, mark):
+        """The same once the log has stopped growing: the server writes a line after its reply."""
+        last = None
+        while True:
+            now = self.requests(mark)
+            if now == last:
+                return now
+            last = now
+            time.sleep(0.15)
+
+    def stop(self):
+        subprocess.run([ROOT / "tests/rgw/stop", self.folder], check=False, timeout=120)
+
+
+class Mount:
+    """A running bmfs. Leaving the context unmounts it and checks that it ended well."""
+
+    def __init__(self, bucket, folder, *options, prefix="", cache=None, env=None, build=None,
+                 name="mnt"):
+        self.bucket = bucket
+        self.path = Path(folder) / name
+        self.path.mkdir(exist_ok=True)
+        self.cache = Path(cache) if cache else Path(folder) / f"cache-{name}"
+        self.log_path = Path(folder) / f"{name}.log"
+        self.command = [str((build or BUILD) / "tools/bmfs"), "-f", "--cache-dir", str(self.cache),
+                        *options, bucket.location(prefix), str(self.path)]
+        self.environ = {**clean_environ(), **bucket.env(), **(env or {})}
+        self.process = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def start(self):
+        with open(self.log_path, "ab") as log:
+            begun = log.tell()
+            self.process = subprocess.Popen(self.command, env=self.environ, stderr=log,
+                                            stdin=subprocess.DEVNULL)
+        wait_for(lambda: self.process.poll() is not None or
+                 f" on {self.path}: " in self.log()[begun:], 60, "the mount")
+        if self.process.poll() is not None:
+            raise RuntimeError(f"bmfs ended with {self.process.returncode}:\n{self.log()}")
+        os.statvfs(self.path)
+
+    def is_mounted(self):
+        return f" {self.path} fuse.bmfs " in Path("/proc/mounts").read_text()
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def errors(self):
+        return (self.path / ".bmfs/errors").read_text()
+
+    def stats(self):
+        import json
+
+        return json.loads((self.path / ".bmfs/stats.json").read_text())
+
+    def kill(self, sig=signal.SIGKILL):
+        self.process.send_signal(sig)
+        self.process.wait(timeout=30)
+
+    def unmount(self, check=True):
+        if self.process and self.process.poll() is None:
+            subprocess.run(["fusermount3", "-u", self.path], check=False, timeout=30)
+            try:
+                self.process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                raise
+        elif self.is_mounted():
+            subprocess.run(["fusermount3", "-uz", self.path], check=True, timeout=30)
+        if check:
+            log = self.log()
+            assert "Sanitizer" not in log, log
+            assert self.process.returncode == 0, (self.process.returncode, log)
+            assert not self.is_mounted()
+
+    def __exit__(self, kind, value, trace):
+        try:
+            self.unmount(check=kind is None)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+            if self.is_mounted():
+                subprocess.run(["fusermount3", "-uz", self.path], check=False, timeout=30)
+            if kind is not None:
+                print(self.log())
+
+
+def clean_environ():
+    """The environment without what would lead bmfs to somebody's real store."""
+    keep = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+    keep["HOME"] = "/nonexistent"
+    keep["AWS_EC2_METADATA_DISABLED"] = "true"
+    return keep
+
+
+def run(*command, check=True, **options):
+    """Runs a command and returns what it said, bounded in time."""
+    options.setdefault("timeout", 120)
+    options.setdefault("capture_output", True)
+    options.setdefault("text", True)
+    return subprocess.run([str(c) for c in command], check=check, **options)
+
+
+def shell(script, cwd, check=True, timeout=120):
+    """Runs a line as a user would type it; both outputs come back as one text."""
+    return subprocess.run(["bash", "-c", script], cwd=cwd, check=check, timeout=timeout, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def fixture_objects(folder=FIXTURES / "objects"):
+    """(key, body) of each object of a folder of fixtures."""
+    return [(urllib.parse.unquote(p.name), p.read_bytes()) for p in sorted(folder.iterdir())]
+
+
+def npy(array):
+    """The bytes of numpy.save."""
+    import io
+
+    import numpy
+
+    out = io.BytesIO()
+    numpy.save(out, array)
+    return out.getvalue()
+
+
+def header(shape, shard_sizes, dtype="gANjbnVtcHkKZmxvYXQ2NApxAC4="):
+    """The bytes of a header object as numpywren writes them (float64 unless told otherwise)."""
+    import json
+
+    return json.dumps({"shape": shape, "shard_sizes": shard_sizes, "dtype": dtype}).encode()
+
+
+def object_name(index, shape, shards):
+    """numpywren's name of a block."""
+    parts = []
+    for i, n, s in zip(index, shape, shards):
+        parts.append(f"{i * s}_{min((i + 1) * s, n)}_{s}_")
+    return "".join(parts)
+
+
+def put_matrix(bucket, key, array, shards, prefix=PREFIX, with_header=True):
+    """Stores a matrix as numpywren would."""
+    import itertools
+
+    if with_header:
+        bucket.put(f"{prefix}{key}/header", header(list(array.shape), list(shards)))
+    counts = [-(-n // s) for n, s in zip(array.shape, shards)]
+    for index in itertools.product(*(range(c) for c in counts)):
+        part = array[tuple(slice(i * s, (i + 1) * s) for i, s in zip(index, shards))]
+        bucket.put(f"{prefix}{key}/{object_name(index, array.shape, shards)}", npy(part))
+
+
+def have(*programs):
+    return all(shutil.which(p) for p in programs)
+
+
+def rss_kib(pid):
+    """Peak resident memory of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1))

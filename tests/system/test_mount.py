@@ -1,0 +1,206 @@
+"""The mount command: what it says, when it returns, what it leaves behind."""
+
+import os
+import signal
+import subprocess
+
+import kit
+import numpy as np
+import pytest
+
+
+def bmfs(*arguments, env=None, timeout=60):
+    return subprocess.run([kit.BUILD / "tools/bmfs", *map(str, arguments)], capture_output=True,
+                          text=True, timeout=timeout, env={**kit.clean_environ(), **(env or {})})
+
+
+def processes_below(folder):
+    """Process ids whose command line names the folder."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            line = open(f"/proc/{pid}/cmdline", "rb").read()
+        except OSError:
+            continue
+        if str(folder).encode() in line and b"bmfs" in line:
+            found.append(int(pid))
+    return found
+
+
+def test_the_parent_returns_when_the_mount_answers(bucket, tmp_path):
+    kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
+    kit.put_matrix(bucket, "deep/B", np.eye(4), (2, 2))
+    bucket.put(f"{kit.PREFIX}plain.txt", b"x")
+    mnt = tmp_path / "mnt"
+    mnt.mkdir()
+    done = bmfs("--cache-dir", tmp_path / "cache", bucket.location(), mnt, env=bucket.env())
+    try:
+        assert done.returncode == 0, done.stderr
+        assert sorted(os.listdir(mnt)) == ["A", "deep", "plain.txt"]
+        assert "numpywren.objects/" in done.stderr and "2 matrices" in done.stderr
+        pids = processes_below(mnt)
+        assert len(pids) == 1
+    finally:
+        subprocess.run(["fusermount3", "-u", mnt], check=True)
+    kit.wait_for(lambda: not processes_below(mnt), what="the daemon's end")
+    assert os.listdir(tmp_path / "cache/mounts") == []
+
+
+def test_prefixes(bucket, tmp_path):
+    kit.put_matrix(bucket, "A", np.eye(2), (2, 2))
+    kit.put_matrix(bucket, "B", np.eye(2), (2, 2), prefix="lab/thesis/")
+    bucket.put("top.txt", b"x")
+    for prefix, names in (("", ["A"]), ("lab/thesis/", ["B"]), ("lab/", ["thesis"]),
+                          ("/", ["lab", "numpywren.objects", "top.txt"])):
+        with kit.Mount(bucket, tmp_path, prefix=prefix, name="p") as m:
+            assert sorted(os.listdir(m.path)) == names, prefix
+
+
+def test_a_matrix_can_be_the_root(bucket, tmp_path):
+    kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
+    with kit.Mount(bucket, tmp_path, prefix=kit.PREFIX + "A/") as m:
+        assert len(os.listdir(m.path)) == 5
+        assert np.array_equal(np.load(m.path / "block_1_1"), np.eye(2))
+
+
+@pytest.mark.parametrize("option", ["--ro", "-oro"])
+def test_read_only(bucket, tmp_path, option):
+    kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
+    before = bucket.keys()
+    with kit.Mount(bucket, tmp_path, option) as m:
+        for call in (lambda: np.save(m.path / "A/block_0_0", np.eye(2)),
+                     lambda: os.unlink(m.path / "A/block_0_0"),
+                     lambda: os.mkdir(m.path / "N"),
+                     lambda: (m.path / "f").write_text("x")):
+            with pytest.raises(OSError) as failed:
+                call()
+            assert failed.value.errno == 30
+        assert np.array_equal(np.load(m.path / "A/block_0_0"), np.eye(2))
+    assert bucket.keys() == before
+
+
+def test_no_delete(bucket, tmp_path):
+    kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
+    bucket.put(f"{kit.PREFIX}f", b"x")
+    before = bucket.keys(kit.PREFIX + "A")
+    with kit.Mount(bucket, tmp_path, "--no-delete") as m:
+        for name in ("A/block_0_0", "A/header.json", "f"):
+            with pytest.raises(PermissionError):
+                os.unlink(m.path / name)
+        with pytest.raises(PermissionError):
+            os.rename(m.path / "f", m.path / "g")
+        np.save(m.path / "A/block_0_0", np.ones((2, 2)))
+        assert "--no-delete" in m.errors()
+    assert bucket.keys(kit.PREFIX + "A") == before
+
+
+def test_long_options_are_mount_options(dir_bucket, tmp_path):
+    kit.put_matrix(dir_bucket, "A", np.eye(4), (2, 2))
+    with kit.Mount(dir_bucket, tmp_path, "-o", "cache_size=64MiB,no_delete,umask=077,nofail,_netdev") as m:
+        assert m.stats()["cache_bytes_max"] == 64 << 20
+        assert os.stat(m.path / "A/block_0_0").st_mode & 0o777 == 0o600
+        with pytest.raises(PermissionError):
+            os.unlink(m.path / "A/block_0_0")
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ([], "missing operand"),
+    (["x"], "missing operand: got 1"),
+    (["--cache-siez", "1", "a", "b"], "did you mean --cache-size?"),
+    (["--cache-size", "much", "a", "b"], "'much' is not a size"),
+    (["-o", "cache_size=much", "a", "b"], "'much' is not a size"),
+])
+def test_wrong_usage(arguments, words):
+    done = bmfs(*arguments)
+    assert done.returncode == 2 and words in done.stderr
+
+
+def test_failures_are_one_line_that_says_what_to_do(dir_bucket, tmp_path):
+    mnt = tmp_path / "mnt"
+    mnt.mkdir()
+    (tmp_path / "file").write_text("")
+    for location, point, words in (
+            (f"file://{tmp_path}/nothing", mnt, "nothing"),
+            (f"file://{tmp_path}/file", mnt, "file"),
+            (dir_bucket.location(), tmp_path / "absent", "mkdir -p"),
+            (dir_bucket.location(), tmp_path / "file", "no directory"),
+            ("a b", mnt, "cannot be the name of a bucket"),
+            ("file://relative", mnt, "file:///DIR")):
+        done = bmfs("--cache-dir", tmp_path / "cache", location, point)
+        assert done.returncode == 32, (location, done)
+        assert words in done.stderr, done.stderr
+        lines = done.stderr.strip().splitlines()
+        assert lines[0].startswith("bmfs: ") and len(lines) <= 2, done.stderr
+
+
+def test_a_cache_folder_of_somebody_else_is_refused(dir_bucket, tmp_path):
+    mnt = tmp_path / "mnt"
+    mnt.mkdir()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    done = bmfs("--cache-dir", tmp_path / "open", dir_bucket.location(), mnt)
+    assert done.returncode == 32 and "open to others" in done.stderr
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_stores_what_is_finished_and_unmounts(bucket, tmp_path, sig):
+    bucket.put(f"{kit.PREFIX}A/header", kit.header([4, 4], [2, 2]))
+    m = kit.Mount(bucket, tmp_path)
+    with m:
+        f = open(m.path / "A/block_0_0", "wb", buffering=0)
+        f.write(kit.npy(np.eye(2)))
+        half = open(m.path / "A/block_0_1", "wb", buffering=0)
+        half.write(kit.npy(np.eye(2))[:140])
+        m.process.send_signal(sig)
+        m.process.wait(timeout=30)
+        assert m.process.returncode == 0
+        for g in (f, half):
+            try:
+                g.close()
+            except OSError:
+                pass
+    assert bucket.get(f"{kit.PREFIX}A/0_2_2_0_2_2_") == kit.npy(np.eye(2))
+    assert bucket.keys(f"{kit.PREFIX}A/0_2_2_2_4_2_") == []
+
+
+def test_a_dead_mount_is_taken_away(bucket, tmp_path):
+    kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
+    m = kit.Mount(bucket, tmp_path)
+    m.start()
+    os.listdir(m.path)
+    m.kill()
+    with pytest.raises(OSError) as failed:
+        os.listdir(m.path)
+    assert failed.value.errno == 107
+    with m:
+        assert np.array_equal(np.load(m.path / "A/block_0_0"), np.eye(2))
+        assert len(os.listdir(m.cache / "mounts")) == 1
+
+
+def test_the_cache_survives_a_restart_and_is_shared(s3_bucket, tmp_path):
+    array = np.random.default_rng(5).standard_normal((512, 512))
+    kit.put_matrix(s3_bucket, "A", array, (512, 512))
+    cache = tmp_path / "cache"
+    for name in ("first", "second"):
+        with kit.Mount(s3_bucket, tmp_path, cache=cache, name=name) as m:
+            assert np.array_equal(np.load(m.path / "A/block_0_0"), array)
+            read = m.stats()["bytes_in"]
+    assert read < 300_000
+    victim = next(p for p in (cache / "objects").glob("*/*") if p.stat().st_size > 1 << 20)
+    with open(victim, "r+b") as f:
+        f.seek(1000)
+        f.write(b"\xff\x00\xff")
+    with kit.Mount(s3_bucket, tmp_path, cache=cache, name="third") as m:
+        assert np.array_equal(np.load(m.path / "A/block_0_0"), array)
+        assert "fails its check" in m.log()
+
+
+def test_the_cache_keeps_to_its_size(s3_bucket, tmp_path):
+    array = np.random.default_rng(6).standard_normal((2048, 512))
+    kit.put_matrix(s3_bucket, "A", array, (128, 512))
+    with kit.Mount(s3_bucket, tmp_path, "--cache-size", "2MiB") as m:
+        for _ in range(2):
+            for i in range(16):
+                assert np.array_equal(np.load(m.path / f"A/block_{i}_0"), array[i * 128:(i + 1) * 128])
+        used = sum(p.stat().st_blocks * 512 for p in m.cache.rglob("*") if p.is_file())
+        assert used <= 3 << 20

@@ -1,0 +1,172 @@
+"""What is written through a mount is what numpywren would have stored, and nothing else."""
+
+import base64
+import json
+import os
+import pickle
+
+import kit
+import numpy as np
+import pytest
+
+TYPES = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
+         "float16", "float32", "float64", "complex64", "complex128"]
+
+
+def make(folder, shape, shards, dtype="<f8", **more):
+    folder.mkdir()
+    text = json.dumps({"shape": shape, "shard_sizes": shards, "dtype": dtype, **more})
+    (folder / "header.json").write_text(text)
+
+
+def test_header_json_becomes_numpywrens_header(mount, bucket):
+    make(mount.path / "A", [10, 7], [4, 3])
+    body = bucket.get(f"{kit.PREFIX}A/header")
+    assert body == kit.header([10, 7], [4, 3])
+    dtype = pickle.loads(base64.b64decode(json.loads(body)["dtype"]))
+    assert np.dtype(dtype) == np.float64
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_every_type_is_stored_as_numpywren_stores_it(dir_bucket, tmp_path, name):
+    with kit.Mount(dir_bucket, tmp_path) as m:
+        descr = np.dtype(name).str
+        make(m.path / "A", [3, 2], [2, 2], descr)
+        block = np.arange(4).reshape(2, 2).astype(name)
+        np.save(m.path / "A/block_0_0", block)
+        stored = json.loads(dir_bucket.get(f"{kit.PREFIX}A/header"))
+        assert np.dtype(pickle.loads(base64.b64decode(stored["dtype"]))) == np.dtype(name)
+        assert dir_bucket.get(f"{kit.PREFIX}A/0_2_2_0_2_2_") == kit.npy(block)
+        assert json.loads((m.path / "A/header.json").read_text())["dtype"] == descr
+
+
+def test_blocks_written_in_every_way_are_the_objects_numpywren_would_make(mount, bucket, tmp_path):
+    array = np.random.default_rng(1).standard_normal((10, 7))
+    folder = mount.path / "A"
+    make(folder, [10, 7], [4, 3])
+    np.save(folder / "block_0_0", array[:4, :3])
+    (tmp_path / "b").write_bytes(kit.npy(array[:4, 3:6]))
+    kit.run("cp", tmp_path / "b", folder / "block_0_1")
+    (tmp_path / "b").write_bytes(kit.npy(array[:4, 6:]))
+    kit.run("dd", f"if={tmp_path}/b", f"of={folder}/block_0_2", "bs=50")
+    (tmp_path / "b").write_bytes(kit.npy(array[4:8, :3]))
+    kit.shell(f"cat {tmp_path}/b > block_1_0", folder)
+    (tmp_path / ".tmp").write_bytes(kit.npy(array[4:8, 3:6]))
+    kit.run("mv", tmp_path / ".tmp", folder / "block_1_1")
+    with open(folder / ".bm-scratch", "wb") as f:
+        f.write(kit.npy(array[4:8, 6:]))
+    os.link(folder / ".bm-scratch", folder / "block_1_2")
+    os.unlink(folder / ".bm-scratch")
+    with open(folder / "tmpabcdefgh", "wb") as f:
+        f.write(kit.npy(array[8:, :3]))
+    os.replace(folder / "tmpabcdefgh", folder / "block_2_0")
+    np.asfortranarray(array[8:, 3:6]).T.tofile(folder / "block_2_1.F.raw")
+    array[8:, 6:].tofile(folder / "block_2_2.raw")
+    keys = bucket.keys(f"{kit.PREFIX}A/")
+    names = {f"{kit.PREFIX}A/{kit.object_name((i, j), (10, 7), (4, 3))}"
+             for i in range(3) for j in range(3)}
+    assert set(keys) == names | {f"{kit.PREFIX}A/header"}
+    for i in range(3):
+        for j in range(3):
+            key = f"{kit.PREFIX}A/{kit.object_name((i, j), (10, 7), (4, 3))}"
+            part = array[4 * i:4 * i + 4, 3 * j:3 * j + 3]
+            if (i, j) == (2, 1):
+                part = np.asfortranarray(part)
+            assert bucket.get(key) == kit.npy(part), (i, j)
+            assert np.array_equal(np.load(folder / f"block_{i}_{j}"), part)
+
+
+def test_any_number_of_axes(mount, bucket):
+    array = np.arange(60, dtype="<f4").reshape(5, 4, 3)
+    make(mount.path / "T", [5, 4, 3], [2, 4, 2], "<f4")
+    for i in range(3):
+        for k in range(2):
+            np.save(mount.path / f"T/block_{i}_0_{k}", array[2 * i:2 * i + 2, :, 2 * k:2 * k + 2])
+    assert bucket.get(f"{kit.PREFIX}T/4_5_2_0_4_4_2_3_2_") == kit.npy(array[4:, :, 2:])
+    make(mount.path / "v", [7], [3])
+    np.save(mount.path / "v/block_2", np.ones(1))
+    assert bucket.get(f"{kit.PREFIX}v/6_7_3_") == kit.npy(np.ones(1))
+    make(mount.path / "empty", [0, 5], [2, 2])
+    assert (mount.path / "empty/header.json").exists()
+    make(mount.path / "one", [1, 1], [8, 8])
+    np.save(mount.path / "one/block_0_0", np.ones((1, 1)))
+    assert bucket.get(f"{kit.PREFIX}one/0_1_8_0_1_8_") == kit.npy(np.ones((1, 1)))
+
+
+def test_odd_keys(mount, bucket):
+    for key in ["nested/key/with space+%(x),1", "Cholesky(BigMatrix(A))", "ü/ß", "a%2Fb", "--x", "~"]:
+        folder = mount.path / key
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        make(folder, [2, 2], [2, 2])
+        np.save(folder / "block_0_0", np.eye(2))
+        assert bucket.get(f"{kit.PREFIX}{key}/0_2_2_0_2_2_") == kit.npy(np.eye(2))
+
+
+def test_further_fields_of_a_header_are_kept(mount, bucket):
+    make(mount.path / "A", [4, 4], [2, 2], fill_value=0, origin={"by": "test", "n": [1, 2.5]})
+    stored = json.loads(bucket.get(f"{kit.PREFIX}A/header"))
+    assert stored["fill_value"] == 0 and stored["origin"] == {"by": "test", "n": [1, 2.5]}
+    shown = json.loads((mount.path / "A/header.json").read_text())
+    assert shown["fill_value"] == 0 and shown["origin"] == stored["origin"]
+
+
+def test_the_header_is_fixed_once_blocks_exist(mount, bucket):
+    folder = mount.path / "A"
+    make(folder, [4, 4], [2, 2])
+    kit.shell("sed -i 's/\\[4, 4\\]/[6, 4]/' header.json", folder)
+    assert json.loads(bucket.get(f"{kit.PREFIX}A/header"))["shape"] == [6, 4]
+    np.save(folder / "block_2_0", np.ones((2, 2)))
+    before = bucket.get(f"{kit.PREFIX}A/header")
+    failed = kit.shell("sed -i 's/\\[6, 4\\]/[8, 4]/' header.json", folder, check=False)
+    assert failed.returncode != 0
+    with pytest.raises(PermissionError):
+        (folder / "header.json").write_text(json.dumps(
+            {"shape": [6, 4], "shard_sizes": [2, 2], "dtype": "<f4"}))
+    assert bucket.get(f"{kit.PREFIX}A/header") == before
+    assert "fixed once blocks exist" in mount.errors()
+
+
+def test_copies_of_whole_matrices(mount, bucket, tmp_path):
+    array = np.random.default_rng(2).standard_normal((10, 7))
+    kit.put_matrix(bucket, "A", array, (4, 3))
+    kit.shell("cp -r A B && diff -r A B", mount.path)
+    assert {k.replace("/B/", "/A/") for k in bucket.keys(f"{kit.PREFIX}B/")} == \
+        set(bucket.keys(f"{kit.PREFIX}A/"))
+    kit.shell(f"rsync -a A/ {tmp_path}/out/ && diff -r A {tmp_path}/out", mount.path)
+    kit.shell(f"mkdir C && cp {tmp_path}/out/header.json C/ && rsync -a {tmp_path}/out/ C/ && "
+              "diff -r A C", mount.path)
+    for key in bucket.keys(f"{kit.PREFIX}A/"):
+        assert bucket.get(key) == bucket.get(key.replace("/A/", "/C/"))
+    kit.shell("mv C D && diff -r A D && test ! -e C", mount.path)
+    kit.shell("rm -r B && test ! -e B", mount.path)
+    assert bucket.keys(f"{kit.PREFIX}B/") == [] and bucket.keys(f"{kit.PREFIX}C/") == []
+
+
+def test_ordinary_files(mount, bucket):
+    plain = mount.path / "notes/today.txt"
+    plain.parent.mkdir()
+    plain.write_text("one\n")
+    with open(plain, "a") as f:
+        f.write("two\n")
+    assert bucket.get(f"{kit.PREFIX}notes/today.txt") == b"one\ntwo\n"
+    with open(plain, "r+b") as f:
+        f.seek(4)
+        f.write(b"TWO")
+    assert plain.read_text() == "one\nTWO\n"
+    plain.rename(mount.path / "notes/later.txt")
+    assert bucket.keys(f"{kit.PREFIX}notes/") == [f"{kit.PREFIX}notes/later.txt"]
+    os.truncate(mount.path / "notes/later.txt", 8)
+    (mount.path / "notes/later.txt").unlink()
+    (mount.path / "notes").rmdir()
+    assert bucket.keys(kit.PREFIX) == []
+    kit.shell("touch empty", mount.path)
+    kit.wait_for(lambda: bucket.keys(kit.PREFIX) == [f"{kit.PREFIX}empty"], what="the empty file")
+
+
+def test_an_exclusive_create_is_a_lock(bucket, tmp_path):
+    with kit.Mount(bucket, tmp_path, name="one") as one, kit.Mount(bucket, tmp_path, name="two") as two:
+        os.close(os.open(one.path / "lock", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        with pytest.raises(FileExistsError):
+            os.open(two.path / "lock", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        with pytest.raises(FileExistsError):
+            os.open(one.path / "lock", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
