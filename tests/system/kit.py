@@ -172,8 +172,20 @@ class Mount:
         self.process = None
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.clean_up()
+            raise
         return self
+
+    def clean_up(self):
+        """Leaves no process and no mount, whatever has happened."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(timeout=30)
+        if self.is_mounted():
+            subprocess.run(["fusermount3", "-uz", self.path], check=False, timeout=30)
 
     def start(self):
         with open(self.log_path, "ab") as log:
@@ -224,10 +236,7 @@ class Mount:
         try:
             self.unmount(check=kind is None)
         finally:
-            if self.process.poll() is None:
-                self.process.kill()
-            if self.is_mounted():
-                subprocess.run(["fusermount3", "-uz", self.path], check=False, timeout=30)
+            self.clean_up()
             if kind is not None:
                 print(self.log())
 
