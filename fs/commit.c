@@ -316,7 +316,10 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
     struct store_stat stat;
     if (!stage_is_dirty(job->w->stage))
         return 0; /* another flush was faster */
-    int r = commit_decide(job, cause, err);
+    int r = stage_error(job->w->stage);
+    if (r < 0)
+        return err_errno(err, r, "a write to it has failed");
+    r = commit_decide(job, cause, err);
     if (r != COMMIT_STORE)
         return r;
     r = commit_put(job, &stat, err);

@@ -17,6 +17,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -149,7 +150,8 @@ static int mount_fusermount(const char *mountpoint)
 static int mount_clear(const char *mountpoint, struct err *err)
 {
     struct stat st;
-    if (stat(mountpoint, &st) == 0)
+    struct statvfs fs; /* asks the daemon; stat() may still be answered from the kernel's cache */
+    if (statvfs(mountpoint, &fs) == 0 && stat(mountpoint, &st) == 0)
         return S_ISDIR(st.st_mode) ? 0 : err_set(err, -ENOTDIR, "%s is no directory", mountpoint);
     if (errno != ENOTCONN && errno != ECONNABORTED) {
         int r = err_errno(err, -errno, "mount point %s", mountpoint);

@@ -52,6 +52,7 @@ int node_table_init(struct fs *fs)
 static void node_destroy(struct node *n)
 {
     head_unref(n->head);
+    free(n->mismatch);
     free(n);
 }
 

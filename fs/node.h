@@ -38,6 +38,8 @@ struct node {
     uint64_t object_size;  /* NODE_OBJECT: of the object; `size` is of the view */
     int virtual_id;        /* NODE_VIRTUAL */
     struct head *head;     /* NODE_HEADER: a reference */
+    bool looked;           /* NODE_OBJECT: its first bytes were held against the header */
+    char *mismatch;        /* NODE_OBJECT: how a block differs from its matrix, or NULL; owned */
     struct writer *writer; /* NODE_WRITER: a reference */
 
     /* When the store last said that this is the current version, for answers from memory; and which

@@ -254,6 +254,8 @@ static const char *ops_entry_name(struct ops_page *p, const struct listing_entry
         bool own = p->h->node->dir->path[0] == '\0' && strcmp(e->name, ".bmfs") == 0;
         return own ? NULL : place_file_name(NULL, e->name, file);
     }
+    if (head && strcmp(e->name, "header") == 0)
+        return NULL; /* it is there as header.json */
     /* A directory hides an object of the same name. */
     if (listing_find(p->h->listing, e->name, &other) && other.is_dir)
         return NULL;

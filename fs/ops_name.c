@@ -161,6 +161,8 @@ static int ops_xattr_value(struct node *n, const char *name, struct buf *out)
     if (strcmp(name, "user.bmfs.uri") == 0)
         return buf_printf(out, "%s/%s%s%s", store_id(fs->store), fs->conf.prefix, n->dir->path,
                           obj);
+    if (strcmp(name, "user.bmfs.mismatch") == 0 && n->kind == NODE_OBJECT && n->mismatch)
+        return buf_puts(out, n->mismatch);
     if (strcmp(name, "user.bmfs.etag") == 0 && n->kind == NODE_OBJECT)
         return buf_puts(out, n->etag);
     if (strcmp(name, "user.bmfs.etag") == 0 && n->kind == NODE_HEADER)
@@ -195,7 +197,7 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 
 void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-    static const char *const name[] = {"user.bmfs.uri", "user.bmfs.etag"};
+    static const char *const name[] = {"user.bmfs.uri", "user.bmfs.etag", "user.bmfs.mismatch"};
     struct fs *fs = ops_fs(req);
     CLEANUP(buf_fini) struct buf list = BUF_INIT(256);
     CLEANUP(buf_fini) struct buf value = BUF_INIT(8192);

@@ -214,8 +214,10 @@ static void ops_open_read_job(void *arg)
         struct store_stat stat = ops_node_stat(n);
         r = objects_open(job->fs->objects, key, &stat, &v.object, &err);
     }
-    if (r == 0)
+    if (r == 0) {
+        resolve_look(n, v.object);
         r = view_open(job->fs->objects, key, v.object, n->view, &source, &err);
+    }
     object_unref(v.object);
     if (r == 0) {
         ops_reply_source(job, &source);

@@ -375,6 +375,31 @@ static int resolve_view_size(struct object *o, enum name_view view, uint64_t *re
     return r;
 }
 
+void resolve_look(struct node *n, struct object *o)
+{
+    struct place place;
+    struct npy npy = {0};
+    struct err err = {0};
+    struct head *head = NULL;
+    {
+        LOCK_SCOPE(&n->fs->mu);
+        if (n->looked || resolve_place_of_locked(n, &place, NULL) < 0 || place.kind != PLACE_BLOCK)
+            return;
+        n->looked = true;
+        head = head_ref(n->dir->head);
+    }
+    int r = view_header(o, &npy, &err);
+    if (r == 0)
+        r = npy_check_block(&npy, object_stat(o)->size, &head->header.grid, head->header.dtype,
+                            place.index, &err);
+    head_unref(head);
+    if (r == 0)
+        return;
+    LOCK_SCOPE(&n->fs->mu);
+    if (!n->mismatch)
+        n->mismatch = strdup(err.msg);
+}
+
 /* Gives the node of the version that the store has just named: `o`, or `etag` when that was
  * confirmed. -EAGAIN: the kernel has forgotten the confirmed one meanwhile. */
 static int resolve_current_locked(struct folder *d, const struct place *place, struct object *o,
@@ -411,6 +436,8 @@ static int resolve_ask_block(struct folder *d, const struct place *place, pid_t 
             resolve_object_locked(n, 0, ret);
         }
     }
+    if (r == 0 && o)
+        resolve_look(n, o);
     object_unref(o);
     return r;
 }

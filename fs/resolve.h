@@ -38,6 +38,10 @@ void found_entry(const struct found *f, struct fuse_entry_param *ret);
  * 0; -EPERM for objects in a matrix's directory that are no blocks of it; -EBADMSG. */
 int resolve_place_of_locked(const struct node *n, struct place *ret, struct err *err);
 
+/* Holds the first bytes of a block against the header of its matrix, once for a version, and notes
+ * how they differ. `o` is the node's block, opened. Blocks if they are not there. */
+void resolve_look(struct node *n, struct object *o);
+
 /* Sets aside a node for the look-ups that follow an ESTALE: those of this place by this thread get
  * it (the kernel asks twice: to find that the old node is gone, and for the new one) until the
  * thread opens it. Holds a reference for a few seconds at most. */

@@ -43,6 +43,7 @@ struct stage {
     struct extent written;
     int64_t mtime_ns;
     bool dirty, mapped_dirty, cut;
+    int error;                         /* see stage_error() */
     struct stage_change *first, *last; /* changes that wait, in order */
     int waiting;
 };
@@ -245,6 +246,10 @@ static void stage_do(struct stage *s, const struct stage_change *c)
     {
         LOCK_SCOPE(&s->mu);
         s->busy--;
+        if (c->kind == STAGE_TRUNCATE && c->off == 0)
+            s->error = 0;
+        if (r < 0 && s->error == 0 && c->kind != STAGE_ALLOCATE)
+            s->error = r;
         (void)pthread_cond_broadcast(&s->quiet);
     }
     c->fn(c->arg, r);
@@ -526,6 +531,12 @@ bool stage_is_dirty(struct stage *s)
 {
     LOCK_SCOPE(&s->mu);
     return s->dirty || s->waiting > 0;
+}
+
+int stage_error(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    return s->error;
 }
 
 bool stage_is_mapped_dirty(struct stage *s)

@@ -60,6 +60,10 @@ int64_t stage_mtime_ns(struct stage *s);
 /* True when something changed since the start, the last stage_settle() or stage_set_clean(). */
 bool stage_is_dirty(struct stage *s);
 
+/* Why a change failed for the first time since the file was last made empty: 0 or -errno. What was
+ * written is then not what its writer meant. */
+int stage_error(struct stage *s);
+
 /* True when bytes came from a shared mapping since then. */
 bool stage_is_mapped_dirty(struct stage *s);
 
