@@ -289,6 +289,8 @@ static void dir_put_is_durable_before_it_has_its_name(void **state)
     assert_int_equal(calls_count("mkdirat"), 2);
     assert_true(calls_position("pwrite64", 1) < calls_position("fsync", 1));
     assert_true(calls_position("fsetxattr", 1) < calls_position("fsync", 1));
+    assert_true(calls_position("futimens", 1) > 0);
+    assert_true(calls_position("futimens", 1) < calls_position("fsync", 1));
     assert_true(calls_position("mkdirat", 1) < calls_position("fsync", 2));
     assert_true(calls_position("mkdirat", 2) < calls_position("fsync", 3));
     assert_true(calls_position("fsync", 3) < calls_position("renameat", 1));
@@ -448,7 +450,14 @@ static void dir_becomes_a_fifo(void *arg)
     (void)mkfifo(scratch_at(&c->s, "a/old"), 0666);
 }
 
-static void dir_does_not_wait_for_a_fifo_that_was_a_file(void **state)
+static void dir_becomes_a_link(void *arg)
+{
+    const struct dir_case *c = arg;
+    (void)unlink(scratch_at(&c->s, "a/old"));
+    (void)symlink("/etc/passwd", scratch_at(&c->s, "a/old"));
+}
+
+static void dir_opens_nothing_that_it_did_not_look_at(void **state)
 {
     (void)state;
     DIR_CASE(c);
@@ -456,7 +465,12 @@ static void dir_does_not_wait_for_a_fifo_that_was_a_file(void **state)
     assert_int_equal(dir_op_get(&c), 0);
     int opens = calls_count("openat64");
     (void)calls_end();
-    calls_before("openat64", opens, dir_becomes_a_fifo, &c);
+    calls_before("openat64", opens, dir_becomes_a_fifo, &c); /* whose opening would wait */
+    assert_int_equal(dir_op_get(&c), -ENOENT);
+    assert_int_equal(calls_end(), 1);
+    assert_int_equal(unlink(scratch_at(&c.s, "a/old")), 0);
+    scratch_write(&c.s, "a/old", "text");
+    calls_before("openat64", opens, dir_becomes_a_link, &c);
     assert_int_equal(dir_op_get(&c), -ENOENT);
     assert_int_equal(calls_end(), 1);
 }
@@ -620,7 +634,7 @@ int main(void)
         cmocka_unit_test(dir_takes_a_lock_file_that_it_may_only_read),
         cmocka_unit_test(dir_put_makes_a_directory_again_that_a_del_removed),
         cmocka_unit_test(dir_put_shares_directories_that_others_make),
-        cmocka_unit_test(dir_does_not_wait_for_a_fifo_that_was_a_file),
+        cmocka_unit_test(dir_opens_nothing_that_it_did_not_look_at),
         cmocka_unit_test(dir_compares_under_the_lock),
         cmocka_unit_test(dir_waits_for_the_lock_of_another_process),
         cmocka_unit_test(dir_does_not_wait_for_a_lock_for_ever),
