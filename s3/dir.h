@@ -11,10 +11,11 @@
  * one tick of the kernel's clock, or on a file system that keeps whole seconds.
  *
  * Put. The body goes to a file in `.bmfs-store/tmp`, is synced, and takes the key's name in one
- * step; directories are made and synced as needed. Where that folder and the target are on
- * different file systems, the file is `.bmfs-store-*` beside its target; if the machine stops just
- * then, that one file stays behind. The others are removed at a later dir_new(), when nobody holds
- * them and they are an hour old.
+ * step; directories are made and synced as needed. It has the group and the access list that a file
+ * in that folder gets, whose mode is that of the store's directory. Where that folder and the
+ * target are on different file systems, the file is `.bmfs-store-*` beside its target; if the
+ * machine stops just then, that one file stays behind. The others are removed at a later dir_new(),
+ * when nobody holds them and they are an hour old.
  *
  * Conditions. What replaces or deletes a key holds a lock of `.bmfs-store/lock` (64 of them, by
  * hash of the key) for the compare and the change, across processes and, where the file system has

@@ -30,7 +30,8 @@ static int dir_hidden_make(const struct dir *d, int at, const char *name)
         return -errno;
     if (mkdirat(at, name, 0777) != 0)
         return errno == EEXIST ? 0 : -errno;
-    return fchmodat(at, name, st.st_mode & 07777, 0) == 0 ? 0 : -errno;
+    (void)fchmodat(at, name, st.st_mode & 07777, 0); /* some file systems have but one mode */
+    return 0;
 }
 
 /* Opens a folder of the hidden one, made if need be. */

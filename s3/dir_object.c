@@ -125,7 +125,10 @@ int dir_object_open(const struct dir *d, int parent, const char *name, struct st
     if (r < 0)
         return r;
     /* What it is was just looked at; the flags are for the moment in between. */
-    CLEANUP(closep) int fd = openat(parent, file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    if (strcmp(file, name) == 0)
+        flags |= O_NOFOLLOW;
+    CLEANUP(closep) int fd = openat(parent, file, flags);
     if (fd < 0 || fstat(fd, &st) != 0)
         return -errno;
     if (!S_ISREG(st.st_mode))

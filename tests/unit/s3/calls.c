@@ -21,6 +21,9 @@ static _Thread_local struct {
     int hits;
     const char *struck;
     bool hide_types;
+    const char *besides;
+    int besides_times, besides_seen, besides_code;
+    int64_t clock_ms;
     int traced;
     int matched;
     const char *trace[CALLS_TRACE_MAX];
@@ -28,9 +31,12 @@ static _Thread_local struct {
 
 static void calls_arm(const char *name, int nth)
 {
-    bool hide = calls.hide_types;
-    memset(&calls, 0, sizeof(calls));
-    calls.hide_types = hide;
+    calls.code = 0;
+    calls.fn = NULL;
+    calls.hits = 0;
+    calls.traced = 0;
+    calls.matched = 0;
+    calls.besides_seen = 0;
     calls.struck = "";
     calls.name = name;
     calls.nth = nth;
@@ -78,6 +84,18 @@ int calls_position(const char *name, int nth)
     return 0;
 }
 
+void calls_besides(const char *name, int times, int code)
+{
+    calls.besides = name;
+    calls.besides_times = times;
+    calls.besides_code = code;
+}
+
+void calls_clock_add(int64_t ms)
+{
+    calls.clock_ms += ms;
+}
+
 void calls_hide_types(bool hide)
 {
     calls.hide_types = hide;
@@ -90,6 +108,11 @@ static bool calls_strike(const char *name)
         return false;
     if (calls.traced < CALLS_TRACE_MAX)
         calls.trace[calls.traced++] = name;
+    if (calls.besides && strcmp(calls.besides, name) == 0 &&
+        (calls.besides_times == 0 || calls.besides_seen++ < calls.besides_times)) {
+        errno = calls.besides_code;
+        return true;
+    }
     if (calls.name && strcmp(calls.name, name) != 0)
         return false;
     calls.matched++;
@@ -151,6 +174,13 @@ CALLS_WRAP(int, -1, fsetxattr, (int fd, const char *name, const void *src, size_
 CALLS_WRAP(ssize_t, -1, getrandom, (void *dst, size_t n, unsigned flags), (dst, n, flags))
 CALLS_WRAP(DIR *, NULL, fdopendir, (int fd), (fd))
 CALLS_WRAP(char *, NULL, realpath, (const char *path, char *dst), (path, dst))
+
+int64_t __real_clock_ms(void);
+int64_t __wrap_clock_ms(void);
+int64_t __wrap_clock_ms(void)
+{
+    return __real_clock_ms() + calls.clock_ms;
+}
 
 struct dirent *__real_readdir64(DIR *stream);
 struct dirent *__wrap_readdir64(DIR *stream);

@@ -14,6 +14,13 @@ void calls_fail(const char *name, int nth, int code);
 typedef void calls_fn(void *arg);
 void calls_before(const char *name, int nth, calls_fn *fn, void *arg);
 
+/* Besides, and until it is called with NULL, while armed: the first `times` calls of `name` (0:
+ * all) fail with `code`. They are not hits. */
+void calls_besides(const char *name, int times, int code);
+
+/* Moves clock_ms() on. */
+void calls_clock_add(int64_t ms);
+
 /* Lets everything through again. Returns how often it struck since it was armed. */
 int calls_end(void);
 

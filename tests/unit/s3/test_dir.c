@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -554,48 +553,6 @@ static void dir_get_returns_what_the_sink_says(void **state)
     assert_int_equal(store_get(c.st, "k", &get, dir_sink_fails, NULL, NULL, NULL), -EDOM);
 }
 
-/* Takes every lock of the store, as another process would. */
-static void dir_lock_all(const struct dir_case *c, int fd[static 64])
-{
-    for (int i = 0; i < 64; i++) {
-        char name[64];
-        (void)snprintf(name, sizeof(name), DIR_PATH_HIDDEN "/lock/%02x", i);
-        scratch_write(&c->s, name, "");
-        fd[i] = open(scratch_at(&c->s, name), O_RDWR | O_CLOEXEC);
-        assert_int_equal(flock(fd[i], LOCK_EX), 0);
-    }
-}
-
-static void *dir_put_thread(void *arg)
-{
-    struct dir_case *c = arg;
-    static int r;
-    r = texts_put(c->st, "k", "text");
-    return &r;
-}
-
-static void dir_waits_for_the_lock_of_another_process(void **state)
-{
-    (void)state;
-    DIR_CASE(c);
-    int fd[64];
-    dir_lock_all(&c, fd);
-    pthread_t thread;
-    void *r = NULL;
-    assert_int_equal(pthread_create(&thread, NULL, dir_put_thread, &c), 0);
-    for (int i = 0; i < 64; i++)
-        assert_int_equal(close(fd[i]), 0);
-    assert_int_equal(pthread_join(thread, &r), 0);
-    assert_int_equal(*(int *)r, 0);
-    dir_lock_all(&c, fd);
-    assert_int_equal(pthread_create(&thread, NULL, dir_put_thread, &c), 0);
-    store_shutdown(c.st);
-    assert_int_equal(pthread_join(thread, &r), 0);
-    assert_int_equal(*(int *)r, -ECANCELED);
-    for (int i = 0; i < 64; i++)
-        closep(&fd[i]);
-}
-
 static void dir_counts_what_it_was_asked(void **state)
 {
     (void)state;
@@ -681,7 +638,6 @@ int main(void)
         cmocka_unit_test(dir_get_notices_a_file_that_changes_under_it),
         cmocka_unit_test(dir_get_ends_at_shutdown),
         cmocka_unit_test(dir_get_returns_what_the_sink_says),
-        cmocka_unit_test(dir_waits_for_the_lock_of_another_process),
         cmocka_unit_test(dir_counts_what_it_was_asked),
         cmocka_unit_test(dir_refuses_without_rights),
     };

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -76,6 +77,31 @@ static int dir_op_put_new(struct dir_case *c)
 static int dir_op_put_absent(struct dir_case *c)
 {
     return dir_put_body(c, "b/c/new", STORE_ABSENT);
+}
+
+/* As on NFS. */
+static int dir_op_put_link(struct dir_case *c)
+{
+    calls_besides("renameat2", 0, EINVAL);
+    int r = dir_op_put_absent(c);
+    calls_besides(NULL, 0, 0);
+    return r;
+}
+
+static int dir_op_put_beside(struct dir_case *c)
+{
+    calls_besides("renameat", 1, EXDEV);
+    int r = dir_op_put_new(c);
+    calls_besides(NULL, 0, 0);
+    return r;
+}
+
+static int dir_op_put_slow(struct dir_case *c)
+{
+    calls_besides("copy_file_range", 0, EXDEV);
+    int r = dir_op_put_new(c);
+    calls_besides(NULL, 0, 0);
+    return r;
 }
 
 static int dir_op_put_over(struct dir_case *c)
@@ -195,8 +221,10 @@ static bool dir_sweep_one(dir_op_fn *op, int nth, int code)
     if (!dir_is_contract_code(r) && !memory)
         fail_msg("errno %d of %s became %d", code, calls_struck(), r);
     assert_int_equal(dir_names("/proc/self/fd"), fds);
-    if (strcmp(calls_struck(), "unlinkat") != 0)
-        assert_true(dir_names(scratch_at(&c.s, DIR_PATH_HIDDEN "/tmp")) == 0);
+    if (strcmp(calls_struck(), "unlinkat") != 0) {
+        assert_int_equal(dir_names(scratch_at(&c.s, DIR_PATH_HIDDEN "/tmp")), 0);
+        assert_true(dir_names(scratch_at(&c.s, "b/c")) < 2);
+    }
     if (r == 0 && op == dir_op_list)
         assert_string_equal(buf_text(&c.b), "a/old");
     if (r == 0 && (op == dir_op_list_fold || op == dir_op_list_typeless))
@@ -210,10 +238,11 @@ static void dir_survives_the_failure_of_any_system_call(void **state)
 {
     (void)state;
     static dir_op_fn *const op[] = {
-        dir_op_put_new,       dir_op_put_absent, dir_op_put_over, dir_op_put_match,
-        dir_op_get,           dir_op_get_link,   dir_op_head,     dir_op_open,
-        dir_op_del,           dir_op_del_match,  dir_op_list,     dir_op_list_fold,
-        dir_op_list_typeless, dir_op_new,
+        dir_op_put_new,    dir_op_put_link, dir_op_put_beside, dir_op_put_slow,
+        dir_op_put_absent, dir_op_put_over, dir_op_put_match,  dir_op_get,
+        dir_op_get_link,   dir_op_head,     dir_op_open,       dir_op_del,
+        dir_op_del_match,  dir_op_list,     dir_op_list_fold,  dir_op_list_typeless,
+        dir_op_new,
     };
     static const int code[] = {EIO, ENOSPC, ENOMEM, EACCES};
     int runs = 0;
@@ -260,6 +289,8 @@ static void dir_put_is_durable_before_it_has_its_name(void **state)
     assert_int_equal(calls_count("mkdirat"), 2);
     assert_true(calls_position("pwrite64", 1) < calls_position("fsync", 1));
     assert_true(calls_position("fsetxattr", 1) < calls_position("fsync", 1));
+    assert_true(calls_position("futimens", 1) > 0);
+    assert_true(calls_position("futimens", 1) < calls_position("fsync", 1));
     assert_true(calls_position("mkdirat", 1) < calls_position("fsync", 2));
     assert_true(calls_position("mkdirat", 2) < calls_position("fsync", 3));
     assert_true(calls_position("fsync", 3) < calls_position("renameat", 1));
@@ -304,10 +335,15 @@ static void dir_links_where_it_cannot_rename_exclusively(void **state)
     assert_int_equal(dir_op_put_absent(&c), 0);
     assert_int_equal(calls_count("linkat"), 1);
     /* Between the look and the link, someone else was faster. */
-    calls_fail("fstatat64", 1, ENOENT);
-    assert_int_equal(dir_op_put_absent(&c), -EEXIST);
-    assert_int_equal(calls_count("renameat2"), 1);
-    (void)calls_end();
+    for (int way = 0; way < 2; way++) {
+        calls_besides(way ? "renameat2" : NULL, 0, EINVAL);
+        calls_fail("fstatat64", 1, ENOENT);
+        assert_int_equal(dir_op_put_absent(&c), -EEXIST);
+        assert_int_equal(calls_count("renameat2"), 1);
+        assert_int_equal(calls_count("linkat"), way);
+        (void)calls_end();
+    }
+    calls_besides(NULL, 0, 0);
     assert_int_equal(dir_names(scratch_at(&c.s, DIR_PATH_HIDDEN "/tmp")), 0);
 }
 
@@ -414,7 +450,14 @@ static void dir_becomes_a_fifo(void *arg)
     (void)mkfifo(scratch_at(&c->s, "a/old"), 0666);
 }
 
-static void dir_does_not_wait_for_a_fifo_that_was_a_file(void **state)
+static void dir_becomes_a_link(void *arg)
+{
+    const struct dir_case *c = arg;
+    (void)unlink(scratch_at(&c->s, "a/old"));
+    (void)symlink("/etc/passwd", scratch_at(&c->s, "a/old"));
+}
+
+static void dir_opens_nothing_that_it_did_not_look_at(void **state)
 {
     (void)state;
     DIR_CASE(c);
@@ -422,7 +465,12 @@ static void dir_does_not_wait_for_a_fifo_that_was_a_file(void **state)
     assert_int_equal(dir_op_get(&c), 0);
     int opens = calls_count("openat64");
     (void)calls_end();
-    calls_before("openat64", opens, dir_becomes_a_fifo, &c);
+    calls_before("openat64", opens, dir_becomes_a_fifo, &c); /* whose opening would wait */
+    assert_int_equal(dir_op_get(&c), -ENOENT);
+    assert_int_equal(calls_end(), 1);
+    assert_int_equal(unlink(scratch_at(&c.s, "a/old")), 0);
+    scratch_write(&c.s, "a/old", "text");
+    calls_before("openat64", opens, dir_becomes_a_link, &c);
     assert_int_equal(dir_op_get(&c), -ENOENT);
     assert_int_equal(calls_end(), 1);
 }
@@ -449,9 +497,86 @@ static void dir_compares_under_the_lock(void **state)
     assert_int_equal(calls_end(), 1);
 }
 
+/* Takes every lock of the store, as another process would. */
+static void dir_lock_all(const struct dir_case *c, int fd[static 64])
+{
+    for (int i = 0; i < 64; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof(name), DIR_PATH_HIDDEN "/lock/%02x", i);
+        scratch_write(&c->s, name, "");
+        fd[i] = open(scratch_at(&c->s, name), O_RDWR | O_CLOEXEC);
+        assert_int_equal(flock(fd[i], LOCK_EX), 0);
+    }
+}
+
+static void dir_half_a_minute_passes(void *arg)
+{
+    (void)arg;
+    calls_clock_add(31000);
+}
+
+static void dir_shuts_down(void *arg)
+{
+    const struct dir_case *c = arg;
+    store_shutdown(c->st);
+}
+
+static void dir_unlocks_all(void *arg)
+{
+    int *fd = arg;
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(flock(fd[i], LOCK_UN), 0);
+}
+
+static void dir_waits_for_the_lock_of_another_process(void **state)
+{
+    (void)state;
+    DIR_CASE(c);
+    int fd[64];
+    dir_lock_all(&c, fd);
+    calls_before("flock", 3, dir_unlocks_all, fd);
+    assert_int_equal(dir_op_put_over(&c), 0);
+    assert_int_equal(calls_end(), 1);
+    for (int i = 0; i < 64; i++)
+        closep(&fd[i]);
+}
+
+static void dir_does_not_wait_for_a_lock_for_ever(void **state)
+{
+    (void)state;
+    DIR_CASE(c);
+    int fd[64];
+    dir_lock_all(&c, fd);
+    calls_before("flock", 3, dir_half_a_minute_passes, &c);
+    assert_int_equal(dir_op_put_over(&c), -EAGAIN);
+    assert_int_equal(calls_end(), 1);
+    assert_string_equal(c.err.msg, "put a/old: another process holds the lock of this key");
+    calls_before("flock", 3, dir_shuts_down, &c);
+    assert_int_equal(dir_op_put_over(&c), -ECANCELED);
+    assert_int_equal(calls_end(), 1);
+    for (int i = 0; i < 64; i++)
+        closep(&fd[i]);
+}
+
+static void dir_copy_ends_at_shutdown(void **state)
+{
+    (void)state;
+    DIR_CASE(c);
+    calls_besides("copy_file_range", 0, EXDEV);
+    calls_before("pwrite64", 1, dir_shuts_down, &c);
+    assert_int_equal(dir_op_put_over(&c), -ECANCELED);
+    assert_int_equal(calls_end(), 1);
+    calls_besides(NULL, 0, 0);
+    assert_int_equal(dir_names(scratch_at(&c.s, DIR_PATH_HIDDEN "/tmp")), 0);
+}
+
 static void dir_removes_all(void *arg)
 {
     const struct dir_case *c = arg;
+    (void)unlink(scratch_at(&c->s, "p/z"));
+    (void)unlink(scratch_at(&c->s, "p/q/x"));
+    (void)rmdir(scratch_at(&c->s, "p/q"));
+    (void)rmdir(scratch_at(&c->s, "p"));
     (void)unlink(scratch_at(&c->s, "a/old"));
     (void)rmdir(scratch_at(&c->s, "a"));
 }
@@ -464,9 +589,14 @@ static void dir_list_passes_over_what_goes_meanwhile(void **state)
         int stats = 1;
         for (int nth = 1; nth <= MAX(opens, stats); nth++) {
             DIR_CASE(c);
+            scratch_write(&c.s, "p/q/x", "");
+            scratch_write(&c.s, "p/z", "");
             calls_before("openat64", nth, dir_removes_all, &c);
             assert_int_equal(fold ? dir_op_list_fold(&c) : dir_op_list(&c), 0);
             opens = calls_count("openat64");
+            scratch_write(&c.s, "a/old", "");
+            scratch_write(&c.s, "p/q/x", "");
+            scratch_write(&c.s, "p/z", "");
             calls_before("fstatat64", nth, dir_removes_all, &c);
             assert_int_equal(fold ? dir_op_list_fold(&c) : dir_op_list(&c), 0);
             stats = calls_count("fstatat64");
@@ -504,8 +634,11 @@ int main(void)
         cmocka_unit_test(dir_takes_a_lock_file_that_it_may_only_read),
         cmocka_unit_test(dir_put_makes_a_directory_again_that_a_del_removed),
         cmocka_unit_test(dir_put_shares_directories_that_others_make),
-        cmocka_unit_test(dir_does_not_wait_for_a_fifo_that_was_a_file),
+        cmocka_unit_test(dir_opens_nothing_that_it_did_not_look_at),
         cmocka_unit_test(dir_compares_under_the_lock),
+        cmocka_unit_test(dir_waits_for_the_lock_of_another_process),
+        cmocka_unit_test(dir_does_not_wait_for_a_lock_for_ever),
+        cmocka_unit_test(dir_copy_ends_at_shutdown),
         cmocka_unit_test(dir_list_passes_over_what_goes_meanwhile),
         cmocka_unit_test(dir_list_asks_where_readdir_does_not_tell),
     };

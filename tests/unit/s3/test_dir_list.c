@@ -144,6 +144,31 @@ static void dir_list_goes_as_deep_as_a_key_can(void **state)
     assert_int_equal(access(scratch_at(&c.s, "%00"), F_OK), -1);
 }
 
+static void dir_list_ignores_names_longer_than_a_key(void **state)
+{
+    (void)state;
+    DIR_LIST_CASE(c);
+    CLEANUP(buf_fini) struct buf path = TEXTS_BUF;
+    char piece[85];
+    memset(piece, 'x', sizeof(piece) - 1);
+    piece[sizeof(piece) - 1] = '\0';
+    for (int i = 0; i < 12; i++)
+        assert_int_equal(buf_printf(&path, "%s%%01/", piece), 0);
+    size_t len = path.len;
+    assert_int_equal(buf_printf(&path, "%s", piece), 0); /* 1,092 bytes in one part */
+    scratch_write(&c.s, path.data, "");
+    path.data[len] = '\0';
+    path.len = len;
+    assert_int_equal(buf_printf(&path, "%s%%01/z", piece), 0);
+    scratch_write(&c.s, path.data, "");
+    for (int i = 0; i < 2; i++)
+        assert_string_equal(dir_list_text(&c, "", i > 0), "");
+    char prefix[STORE_KEY_MAX + 2];
+    memset(prefix, 'x', sizeof(prefix) - 1);
+    prefix[sizeof(prefix) - 1] = '\0';
+    assert_string_equal(dir_list_text(&c, prefix, false), "");
+}
+
 /* The listing as it is defined, over all keys in order. */
 struct dir_list_model {
     const struct store_list *list;
@@ -258,6 +283,7 @@ int main(void)
         cmocka_unit_test(dir_list_looks_for_objects_only_so_far),
         cmocka_unit_test(dir_list_orders_long_names_with_the_others),
         cmocka_unit_test(dir_list_goes_as_deep_as_a_key_can),
+        cmocka_unit_test(dir_list_ignores_names_longer_than_a_key),
         cmocka_unit_test(dir_list_agrees_with_its_definition_on_random_keys),
         cmocka_unit_test(dir_list_ends_when_the_caller_wants),
     };
