@@ -314,3 +314,65 @@ def rss_kib(pid):
     """Peak resident memory of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1))
+
+
+class SlowLine:
+    """A TCP proxy on loopback that lets bulk data through at a limited rate in all. Small replies
+    pass at once: what is slow is the line, not the server."""
+
+    def __init__(self, url, bytes_per_second):
+        import socket
+        import threading
+
+        host, _, port = url.split("//")[1].partition(":")
+        self.target = (host, int(port))
+        self.bytes_per_second = bytes_per_second
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.waiting = 0
+        self.lock = threading.Lock()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+    def busy(self):
+        """Connections that have more than a small reply under way."""
+        return self.waiting
+
+    def accept(self):
+        import socket
+        import threading
+
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(self.target)
+            threading.Thread(target=self.pump, args=(client, server, False), daemon=True).start()
+            threading.Thread(target=self.pump, args=(server, client, True), daemon=True).start()
+
+    def pump(self, source, sink, limited):
+        sent = 0
+        try:
+            while data := source.recv(16384):
+                sent = sent + len(data) if len(data) > 4096 else 0
+                if limited and sent > 65536 and self.bytes_per_second:
+                    with self.lock:
+                        self.waiting += 1
+                    time.sleep(len(data) * max(self.waiting, 1) / self.bytes_per_second)
+                    with self.lock:
+                        self.waiting -= 1
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            for s in (source, sink):
+                try:
+                    s.shutdown(2)
+                except OSError:
+                    pass
