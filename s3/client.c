@@ -242,6 +242,8 @@ static void client_say(const struct client *c, const struct http_reply *reply,
     (void)err_set(err, 0, "HTTP %d%s%s%s%s%s%s%s", reply->status, e->code[0] ? " " : "", e->code,
                   e->message[0] ? ": " : "", e->message, id ? " (request " : "", id ? id : "",
                   id ? ")" : "");
+    if (means->code == -ENXIO)
+        (void)err_prefix(err, 0, "bucket %s", c->bucket);
     if (means->hint)
         err_hint(err, "%s", means->hint);
     if (means->fix == S3_ERRNO_FIX_CLOCK && skew_s != 0)

@@ -605,7 +605,7 @@ static void s3_tells_a_missing_bucket_from_a_missing_key(void **state)
     const struct store_list list = {.prefix = ""};
     struct err err = {0};
     assert_int_equal(store_head(st, "key", NULL, &err), -ENXIO);
-    assert_non_null(strstr(err.msg, "NoSuchBucket"));
+    assert_ptr_equal(strstr(err.msg, "head key: bucket no-such: HTTP 404 NoSuchBucket"), err.msg);
     assert_int_equal(store_get(st, "key", &get, rgw_sink, NULL, NULL, NULL), -ENXIO);
     assert_int_equal(store_list(st, &list, rgw_list_fn, NULL, NULL), -ENXIO);
     assert_int_equal(rgw_put_if(st, "key", "x", NULL, NULL), -ENXIO);
