@@ -22,6 +22,7 @@ int buf_reserve(struct buf *b, size_t len)
         return -ENOMEM;
     b->data = data;
     b->cap = cap;
+    b->data[b->len] = '\0'; /* fresh memory holds anything */
     return 0;
 }
 

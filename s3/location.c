@@ -1,16 +1,21 @@
 #include "s3/location.h"
 
+#include "s3/aws_conf.h"
+#include "s3/aws_creds.h"
 #include "s3/dir.h"
 #include "s3/retry.h"
+#include "s3/s3.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LOCATION_PREFIX "numpywren.objects/"
 
 enum {
     LOCATION_PREFIX_MAX = STORE_KEY_MAX / 2, /* matrices and blocks need their share of a key */
+    LOCATION_CALL_TIME_MS = 60 * 1000,
 };
 
 void location_fini(struct location *loc)
@@ -90,14 +95,77 @@ int location_parse(const char *text, struct location *ret, struct err *err)
     return 0;
 }
 
+/* Finds credentials, and fails right here when there are none. */
+static int location_creds(const struct aws_conf *aws, bool sign, struct creds_source **ret,
+                          struct err *err)
+{
+    struct creds_provider *provider = NULL;
+    CLEANUP(creds_source_freep) struct creds_source *source = NULL;
+    CLEANUP(creds_unrefp) struct creds *creds = NULL;
+    int r = sign ? aws_creds_new(aws, environ, &provider) : aws_creds_new_none(&provider);
+    if (r < 0)
+        return r;
+    r = creds_source_new(&provider, &source);
+    if (r < 0) {
+        provider->ops->free(provider);
+        return r;
+    }
+    r = creds_source_get(source, &creds, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE(source);
+    return 0;
+}
+
+static int location_open_s3(const struct location *loc, const struct location_conf *conf,
+                            struct store **ret, struct err *err)
+{
+    CLEANUP(aws_conf_fini) struct aws_conf aws = {0};
+    CLEANUP(creds_source_freep) struct creds_source *creds = NULL;
+    int connections = conf->connections_max ? conf->connections_max : HTTP_CONNECTIONS_MAX;
+    if (connections < 1 || connections > HTTP_CONNECTIONS_MAX)
+        return err_set(err, -EINVAL, "the number of connections must be 1 to %d",
+                       HTTP_CONNECTIONS_MAX);
+    if (conf->call_time_ms < 0)
+        return err_set(err, -EINVAL, "a call's time cannot be negative");
+    int r = aws_conf_load(conf, environ, &aws, err);
+    if (r == 0)
+        r = location_creds(&aws, !conf->no_sign_request, &creds, err);
+    if (r < 0)
+        return r;
+    const struct s3_conf s3 = {
+        .client =
+            {
+                .bucket = loc->bucket,
+                .endpoint_url = aws.endpoint_url,
+                .region = aws.region,
+                .style = aws.style,
+                .http =
+                    {
+                        .ca_bundle = aws.ca_bundle,
+                        .connections_max = connections,
+                        .call_time_ms =
+                            conf->call_time_ms ? conf->call_time_ms : LOCATION_CALL_TIME_MS,
+                    },
+            },
+        .prefix = loc->prefix,
+        .read_only = conf->read_only,
+    };
+    return s3_new(&s3, &creds, ret, err);
+}
+
+int location_open_base(const struct location *loc, const struct location_conf *conf,
+                       struct store **ret, struct err *err)
+{
+    if (loc->is_dir)
+        return dir_new(loc->bucket, conf->read_only, ret, err);
+    return location_open_s3(loc, conf, ret, err);
+}
+
 int location_open(const struct location *loc, const struct location_conf *conf, struct store **ret,
                   struct err *err)
 {
     CLEANUP(store_freep) struct store *below = NULL;
-    if (!loc->is_dir)
-        return err_set(err, -EOPNOTSUPP, "%s: only directories yet", loc->bucket);
-    int r = dir_new(loc->bucket, conf->read_only, &below, err);
-    if (r == 0)
-        r = retry_new(&below, NULL, ret);
-    return r;
+    int r = location_open_base(loc, conf, &below, err);
+    return r < 0 ? r : retry_new(&below, NULL, ret);
 }

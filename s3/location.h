@@ -42,4 +42,8 @@ struct location_conf {
 int location_open(const struct location *loc, const struct location_conf *conf, struct store **ret,
                   struct err *err);
 
+/* The same for the lowest layer alone: for who puts other layers above it. */
+int location_open_base(const struct location *loc, const struct location_conf *conf,
+                       struct store **ret, struct err *err);
+
 #endif

@@ -25,8 +25,8 @@
  *   -EISDIR, -ENOTDIR        dir only: the key and another one need a file and a directory of the
  *                  same name
  *   -EBADMSG       the reply made no sense
- *   -EAGAIN        the same call may work later. Only the layer `retry` sees it: it tries again,
- *                  and turns the last failure into -EIO
+ *   -EAGAIN        the same call may work later, not before err->retry_after_ms have passed. Only
+ *                  the layer `retry` sees it: it tries again, and turns the last failure into -EIO
  *   -ECANCELED     after store_shutdown()
  *   -EIO           anything else */
 
@@ -117,6 +117,7 @@ struct store_ops {
     int (*open_local)(struct store *st, const char *key, struct store_stat *ret_stat,
                       struct err *err);
     void (*count)(struct store *st, struct store_counters *sum); /* adds this layer's share */
+    const char *(*note)(struct store *st);
     void (*shutdown)(struct store *st);
     void (*free)(struct store *st); /* this layer only; must not call below */
 };
@@ -156,6 +157,11 @@ int store_open_local(struct store *st, const char *key, struct store_stat *ret_s
 /* Names the bucket on its endpoint or the directory, for example "s3://127.0.0.1:8000/lab" or
  * "file:///data/lab": the same text for the same place, without secrets. Borrowed. */
 const char *store_id(const struct store *st);
+
+/* What the user should be told once about this store, for example that it cannot make writes
+ * conditional; NULL while there is nothing to say. It is learnt with the first conditional write
+ * and does not change afterwards. Borrowed; lives as long as the store. */
+const char *store_note(struct store *st);
 
 void store_count(struct store *st, struct store_counters *ret);
 

@@ -1,7 +1,7 @@
 #include "tests/contract/contract.h"
 
-#include "s3/dir.h"
 #include "s3/fault.h"
+#include "s3/location.h"
 #include "s3/retry.h"
 #include "tests/kit/scratch.h"
 #include "tests/kit/texts.h"
@@ -42,11 +42,12 @@ void contract_expect_at(const struct contract *c, int r, int want, const char *t
 int contract_open(const char *location, struct store **ret, char *ret_prefix, size_t size,
                   struct err *err)
 {
-    static const char scheme[] = "file://";
-    if (strncmp(location, scheme, strlen(scheme)) != 0)
-        return err_set(err, -EINVAL, "%s: must be file:///DIR", location);
-    (void)snprintf(ret_prefix, size, "%s", "");
-    return dir_new(location + strlen(scheme), false, ret, err);
+    CLEANUP(location_fini) struct location loc = {0};
+    int r = location_parse(location, &loc, err);
+    if (r < 0)
+        return r;
+    (void)snprintf(ret_prefix, size, "%s", loc.is_dir ? "" : loc.prefix);
+    return location_open_base(&loc, &(struct location_conf){0}, ret, err);
 }
 
 /* Gives the case a prefix that nothing was put under. */

@@ -5,8 +5,8 @@
  *
  *     contract [LOCATION [STACK [CASE]]]
  *
- * LOCATION: file:///DIR, a directory; "-" or nothing: a temporary one. STACK: "plain", the store as
- * it is opened; "retry", below the retry layer; "sweep", the same with a fault layer in between
+ * LOCATION: as in s3/location.h; "-" or nothing: a temporary directory. STACK: "plain", the store
+ * as it is opened; "retry", below the retry layer; "sweep", the same with a fault layer in between
  * that fails the 1st, 2nd, 3rd... call of each case in each way, until a run passes without a hit:
  * a case must not notice. CASE: only those that this pattern (* and ?) matches. Keys are made under
  * a prefix of this run's own and removed at the end. */

@@ -1,4 +1,6 @@
 #include "tests/contract/contract.h"
+
+#include "s3/retry.h"
 #include "tests/kit/texts.h"
 
 #include <fcntl.h>
@@ -17,6 +19,7 @@ enum {
     CONTRACT_ADDS = 20,     /* of each thread that counts */
     CONTRACT_VERSIONS = 40, /* that each writer puts while others read */
     CONTRACT_VERSION_BYTES = 200000,
+    CONTRACT_TEXT_SIZE = 24,
 };
 
 /* One racer; all of a race wait at the barrier. */
@@ -25,10 +28,18 @@ struct contract_racer {
     const char *key;
     const char *if_match;
     pthread_barrier_t *start;
-    char text[16];
+    char text[CONTRACT_TEXT_SIZE];
     struct store_stat stat;
     int r;
 };
+
+/* A text that nobody wrote before: equal bytes may have equal ETags, and then a condition on the
+ * old ones would hold again. */
+static void contract_race_text(char *ret)
+{
+    static unsigned turn;
+    (void)snprintf(ret, CONTRACT_TEXT_SIZE, "racer %u", turn++);
+}
 
 static void *contract_race_put(void *arg)
 {
@@ -50,7 +61,7 @@ static void contract_race_threads(struct contract *c, const char *key, const cha
     for (int i = 0; i < CONTRACT_THREADS; i++) {
         racer[i] =
             (struct contract_racer){.st = c->st, .key = key, .if_match = if_match, .start = &start};
-        (void)snprintf(racer[i].text, sizeof(racer[i].text), "racer %d", i);
+        contract_race_text(racer[i].text);
         assert_int_equal(pthread_create(&thread[i], NULL, contract_race_put, &racer[i]), 0);
     }
     for (int i = 0; i < CONTRACT_THREADS; i++)
@@ -233,9 +244,11 @@ int contract_race_child(const char *location, char **argv)
     char prefix[32];
     char byte = 'r';
     struct err err = {0};
+    CLEANUP(store_freep) struct store *below = NULL;
     CLEANUP(store_freep) struct store *st = NULL;
     if (!argv[0] || !argv[1] || !argv[2] ||
-        contract_open(location, &st, prefix, sizeof(prefix), &err) < 0)
+        contract_open(location, &below, prefix, sizeof(prefix), &err) < 0 ||
+        retry_new(&below, NULL, &st) < 0)
         return CONTRACT_BROKEN;
     /* Ready; the race begins when standard input ends. */
     if (write_full(STDOUT_FILENO, &byte, 1) < 0 || read(STDIN_FILENO, &byte, 1) != 0)
@@ -300,11 +313,11 @@ static void contract_race_processes(struct contract *c, const char *key, const c
     int in[2];
     int out[2];
     pid_t pid[CONTRACT_PROCESSES];
-    char text[CONTRACT_PROCESSES][16];
+    char text[CONTRACT_PROCESSES][CONTRACT_TEXT_SIZE];
     assert_int_equal(pipe2(in, O_CLOEXEC), 0);
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
     for (int i = 0; i < CONTRACT_PROCESSES; i++) {
-        (void)snprintf(text[i], sizeof(text[i]), "process %d", i);
+        contract_race_text(text[i]);
         pid[i] = contract_race_spawn(c, key, if_match, text[i], in, out);
     }
     closep(&out[1]);

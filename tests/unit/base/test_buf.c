@@ -31,6 +31,8 @@ static void buf_prints_and_is_always_a_string(void **state)
     (void)state;
     CLEANUP(buf_fini) struct buf b = BUF_INIT(10);
     assert_string_equal(buf_text(&b), "");
+    assert_int_equal(buf_reserve(&b, 5), 0);
+    assert_string_equal(buf_text(&b), "");
     assert_int_equal(buf_printf(&b, "%d-%s", 42, "ab"), 0);
     assert_string_equal(buf_text(&b), "42-ab");
     assert_int_equal(buf_printf(&b, "%s", "too long"), -EMSGSIZE);
