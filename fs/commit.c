@@ -252,6 +252,7 @@ static int commit_announce(struct commit_job *job, const struct store_stat *stat
             head_unref(head);
         }
     }
+    objects_note_latest(job->w->fs->objects, job->key, stat);
     LOCK_SCOPE(&job->w->fs->mu);
     folder_changed_locked(job->dir, job->place.obj);
     folder_seen_locked(job->dir);

@@ -445,7 +445,7 @@ static uint64_t fill_ahead_locked(struct fill *f, uint64_t off, size_t len)
     bool forward = off + FILL_NEAR >= f->next_off && off <= f->next_off + FILL_NEAR;
     if (!forward)
         f->ahead = 0;
-    else if (end > f->next_off)
+    else if (end > f->next_off && end > FILL_CHUNK) /* a look at the head is no reading forward */
         f->ahead = MIN(MAX(2 * f->ahead, (uint64_t)FILL_AHEAD_MIN), (uint64_t)FILL_AHEAD_MAX);
     f->next_off = forward ? MAX(f->next_off, end) : end;
     return MIN(f->stat.size, f->next_off + f->ahead);

@@ -27,6 +27,8 @@ enum {
     MOUNT_THREADS = 8,
     MOUNT_BACKGROUND = 128, /* requests the kernel may have under way: readahead of many readers */
     MOUNT_READ_AHEAD_KIB = 1024,
+    MOUNT_KNOCK_MS = 10000, /* for the first call, and how often it is made */
+    MOUNT_KNOCK_TRIES = 2,
     MOUNT_REQUEST = 1 << 20, /* bytes of a request: the kernel's limit */
 };
 
@@ -165,11 +167,38 @@ static int mount_clear(const char *mountpoint, struct err *err)
     return 0;
 }
 
+static int mount_knock_entry(void *arg, const char *key, const struct store_stat *stat)
+{
+    (void)arg;
+    (void)key;
+    (void)stat;
+    return 1; /* that anything came is enough */
+}
+
+/* Asks the bucket for one name, with less patience than a mount that runs has: whoever types the
+ * command waits for it. */
+static int mount_knock(const struct mount *m, const struct location_conf *conf, struct err *err)
+{
+    CLEANUP(store_freep) struct store *st = NULL;
+    struct location_conf quick = *conf;
+    quick.call_time_ms = MOUNT_KNOCK_MS;
+    quick.tries_max = MOUNT_KNOCK_TRIES;
+    quick.read_only = true;
+    int r = location_open(&m->location, &quick, &st, err);
+    if (r < 0)
+        return r;
+    struct store_list list = {.prefix = m->location.prefix, .delimiter = '/', .page_max = 1};
+    r = store_list(st, &list, mount_knock_entry, NULL, err);
+    return r < 0 ? err_prefix(err, r, "%s/%s", store_id(st), m->location.prefix) : 0;
+}
+
 static int mount_open_store(struct mount *m, struct err *err)
 {
     struct location_conf conf = m->conf->store;
     int r = location_parse(m->conf->location, &m->location, err);
     conf.read_only = m->conf->read_only;
+    if (r == 0)
+        r = mount_knock(m, &conf, err);
     if (r == 0)
         r = location_open(&m->location, &conf, &m->store, err);
     return r;

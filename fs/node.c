@@ -195,6 +195,13 @@ struct node *node_version_locked(struct folder *d, const char *obj, enum name_vi
     return best;
 }
 
+struct store_stat node_object_stat(const struct node *n)
+{
+    struct store_stat stat = {.size = n->object_size, .mtime_ns = n->mtime_ns};
+    (void)snprintf(stat.etag, sizeof(stat.etag), "%s", n->etag);
+    return stat;
+}
+
 struct node *node_recent_locked(struct folder *d, const char *obj, enum name_view view,
                                 int64_t age_ms)
 {

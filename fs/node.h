@@ -84,6 +84,9 @@ struct node *node_recent_locked(struct folder *d, const char *obj, enum name_vie
 struct node *node_version_locked(struct folder *d, const char *obj, enum name_view view,
                                  const char *etag);
 
+/* The stored version that a NODE_OBJECT is of. */
+struct store_stat node_object_stat(const struct node *n);
+
 /* Forgets that versions of this name were current. */
 void node_unsettle_locked(struct folder *d, const char *obj);
 

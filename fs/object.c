@@ -11,6 +11,13 @@
 enum {
     OBJECT_BUCKETS = 4096, /* a power of two */
     OBJECT_IDLE_MAX = 64,  /* versions kept open though nobody reads them */
+    OBJECT_LATEST = 4096,  /* keys whose version is remembered; a power of two */
+};
+
+/* The latest known version of a key, found by a hash of it. */
+struct object_latest {
+    uint64_t key; /* 0: empty */
+    struct store_stat stat;
 };
 
 struct object {
@@ -36,6 +43,7 @@ struct objects {
     struct object *bucket[OBJECT_BUCKETS];
     struct object *newest, *oldest; /* idle */
     int idle;
+    struct object_latest *latest; /* direct-mapped */
 };
 
 int objects_new(const struct objects_conf *conf, struct objects **ret)
@@ -46,6 +54,11 @@ int objects_new(const struct objects_conf *conf, struct objects **ret)
     os->conf = *conf;
     os->fill_conf =
         (struct fill_conf){.store = conf->store, .cache = conf->cache, .pool = conf->pool};
+    os->latest = calloc(OBJECT_LATEST, sizeof(*os->latest));
+    if (!os->latest) {
+        free(os);
+        return -ENOMEM;
+    }
     (void)pthread_mutex_init(&os->mu, NULL);
     *ret = os;
     return 0;
@@ -103,7 +116,41 @@ void objects_free(struct objects *os)
         object_destroy(o);
     }
     (void)pthread_mutex_destroy(&os->mu);
+    free(os->latest);
     free(os);
+}
+
+/* FNV-1a; never 0. */
+static uint64_t objects_key_hash(const char *key)
+{
+    uint64_t hash = 0xcbf29ce484222325ULL;
+    for (; *key; key++)
+        hash = (hash ^ (unsigned char)*key) * 0x100000001b3ULL;
+    return hash | 1;
+}
+
+bool objects_latest(struct objects *os, const char *key, struct store_stat *ret)
+{
+    uint64_t hash = objects_key_hash(key);
+    LOCK_SCOPE(&os->mu);
+    const struct object_latest *l = &os->latest[hash >> 1 & (OBJECT_LATEST - 1)];
+    if (l->key != hash)
+        return false;
+    *ret = l->stat;
+    return true;
+}
+
+void objects_note_latest(struct objects *os, const char *key, const struct store_stat *stat)
+{
+    uint64_t hash = objects_key_hash(key);
+    LOCK_SCOPE(&os->mu);
+    struct object_latest *l = &os->latest[hash >> 1 & (OBJECT_LATEST - 1)];
+    if (stat) {
+        l->key = hash;
+        l->stat = *stat;
+    } else if (l->key == hash) {
+        l->key = 0;
+    }
 }
 
 void object_ref(struct object *o)
@@ -350,8 +397,10 @@ int objects_current(struct objects *os, const char *key, const char *known, stru
     r = store_get(os->conf.store, key, &get, object_head_sink, head, &stat, err);
     if (r == STORE_SAME)
         return OBJECT_SAME;
-    if (r == 0)
+    if (r == 0) {
+        objects_note_latest(os, key, &stat);
         r = objects_open(os, key, &stat, ret, err);
+    }
     if (r == 0 && (*ret)->fill)
         fill_give_head((*ret)->fill, head->data, head->len);
     return r;

@@ -52,6 +52,12 @@ int objects_derived(struct objects *os, const char *key, const struct store_stat
 void objects_adopt(struct objects *os, const char *key, const struct store_stat *stat, uint32_t crc,
                    struct cache_file *file);
 
+/* The version of a key that this mount last learnt or made, as far as remembered. False: none. */
+bool objects_latest(struct objects *os, const char *key, struct store_stat *ret);
+
+/* Remembers a version that this mount has just stored; NULL: it has deleted the key. */
+void objects_note_latest(struct objects *os, const char *key, const struct store_stat *stat);
+
 /* True when objects_open() would find bytes of this version at hand. Looks at the disk. */
 bool objects_has(struct objects *os, const char *key, const char *etag);
 

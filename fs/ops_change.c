@@ -176,6 +176,7 @@ int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place
     int r = key ? store_del(fs->store, key, NULL, err) : -ENOMEM;
     if (r < 0)
         return r;
+    objects_note_latest(fs->objects, key, NULL);
     if (place->kind == PLACE_HEADER)
         folder_set_head(d, NULL);
     LOCK_SCOPE(&fs->mu);

@@ -144,13 +144,6 @@ static void ops_reply_source(struct ops_job *job, const struct view_source *sour
     ops_job_free(job);
 }
 
-static struct store_stat ops_node_stat(const struct node *n)
-{
-    struct store_stat stat = {.size = n->object_size, .mtime_ns = n->mtime_ns};
-    (void)snprintf(stat.etag, sizeof(stat.etag), "%s", n->etag);
-    return stat;
-}
-
 /* Asks the store whether the node's version is the current one. With its bytes at hand that is a
  * conditional request; without, the first bytes of whatever is there. */
 static int ops_version_ask(struct node *n, const char *key, struct ops_version *ret,
@@ -211,7 +204,7 @@ static void ops_open_read_job(void *arg)
     if (r == 0 && v.changed)
         r = ops_reserve_version(job, v.object, &err);
     if (r == 0 && !v.object) {
-        struct store_stat stat = ops_node_stat(n);
+        struct store_stat stat = node_object_stat(n);
         r = objects_open(job->fs->objects, key, &stat, &v.object, &err);
     }
     if (r == 0) {
@@ -278,7 +271,7 @@ static int ops_writer_base(struct ops_job *job, const char *key, struct object *
 {
     struct node *n = job->node;
     struct object *block = NULL;
-    struct store_stat stat = ops_node_stat(n);
+    struct store_stat stat = node_object_stat(n);
     *ret = NULL;
     if (job->flags & O_TRUNC)
         return 0;

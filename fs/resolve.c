@@ -348,18 +348,17 @@ static int resolve_ask_header(struct folder *d, struct found *ret, struct err *e
 
 /* The version that was current last, if bytes of it are at hand: then the store is asked whether it
  * still is; else for the first bytes of whatever is there. */
-static void resolve_known_etag(struct folder *d, const char *key, const struct place *place,
-                               char etag[STORE_ETAG_SIZE])
+static bool resolve_known_version(struct folder *d, const char *key, const struct place *place,
+                                  struct store_stat *ret)
 {
-    etag[0] = '\0';
-    {
+    if (!objects_latest(d->fs->objects, key, ret)) {
         LOCK_SCOPE(&d->fs->mu);
         const struct node *n = node_version_locked(d, place->obj, place->view, NULL);
-        if (n)
-            (void)stpcpy(etag, n->etag);
+        if (!n)
+            return false;
+        *ret = node_object_stat(n);
     }
-    if (etag[0] && !objects_has(d->fs->objects, key, etag))
-        etag[0] = '\0';
+    return objects_has(d->fs->objects, key, ret->etag);
 }
 
 /* The size of a view of a block that has just been opened. */
@@ -400,43 +399,36 @@ void resolve_look(struct node *n, struct object *o)
         n->mismatch = strdup(err.msg);
 }
 
-/* Gives the node of the version that the store has just named: `o`, or `etag` when that was
- * confirmed. -EAGAIN: the kernel has forgotten the confirmed one meanwhile. */
-static int resolve_current_locked(struct folder *d, const struct place *place, struct object *o,
-                                  const char *etag, uint64_t view_size, struct node **ret)
+/* Asks the store for the current version and opens it. */
+static int resolve_current(struct folder *d, const char *key, const struct place *place,
+                           struct object **ret, struct err *err)
 {
-    if (o)
-        *ret = node_object_locked(d, place->obj, place->view, object_stat(o), view_size);
-    else
-        *ret = node_version_locked(d, place->obj, place->view, etag);
-    if (*ret)
-        return 0;
-    return o ? -ENOMEM : -EAGAIN;
+    struct store_stat known;
+    bool has = resolve_known_version(d, key, place, &known);
+    int r = objects_current(d->fs->objects, key, has ? known.etag : NULL, ret, err);
+    return r == OBJECT_SAME ? objects_open(d->fs->objects, key, &known, ret, err) : r;
 }
 
 static int resolve_ask_block(struct folder *d, const struct place *place, pid_t tid,
                              struct found *ret, struct err *err)
 {
-    char etag[STORE_ETAG_SIZE];
     struct object *o = NULL;
     struct node *n = NULL;
     uint64_t size = 0;
     CLEANUP(freep) char *key = fs_key(d->fs, d->path, place->obj);
-    if (!key)
-        return -ENOMEM;
-    resolve_known_etag(d, key, place, etag);
-    int r = objects_current(d->fs->objects, key, etag[0] ? etag : NULL, &o, err);
+    int r = key ? resolve_current(d, key, place, &o, err) : -ENOMEM;
     if (r == 0)
         r = resolve_view_size(o, place->view, &size, err);
-    if (r >= 0) {
+    if (r == 0) {
         LOCK_SCOPE(&d->fs->mu);
-        r = resolve_current_locked(d, place, o, etag, size, &n);
-        if (r == 0) {
+        n = node_object_locked(d, place->obj, place->view, object_stat(o), size);
+        r = n ? 0 : -ENOMEM;
+        if (n) {
             node_checked_locked(n, tid);
             resolve_object_locked(n, 0, ret);
         }
     }
-    if (r == 0 && o)
+    if (r == 0)
         resolve_look(n, o);
     object_unref(o);
     return r;
@@ -515,9 +507,7 @@ int resolve_ask(struct folder *d, const char *name, pid_t tid, struct found *ret
         return r;
     if (place.kind == PLACE_HEADER)
         return resolve_ask_header(d, ret, err);
-    if (place.kind == PLACE_BLOCK) {
-        r = resolve_ask_block(d, &place, tid, ret, err);
-        return r == -EAGAIN ? resolve_ask_block(d, &place, tid, ret, err) : r;
-    }
+    if (place.kind == PLACE_BLOCK)
+        return resolve_ask_block(d, &place, tid, ret, err);
     return resolve_ask_plain(d, name, tid, ret, err);
 }

@@ -233,15 +233,16 @@ static int64_t client_retry_after_ms(const struct http_reply *reply)
 }
 
 /* Puts a reply that is not 2xx into words. */
-static void client_say(const struct client *c, const struct http_reply *reply,
-                       const struct s3_xml_error *e, const struct s3_errno *means, struct err *err)
+static void client_say(const struct client *c, const struct request_signed *s,
+                       const struct http_reply *reply, const struct s3_xml_error *e,
+                       const struct s3_errno *means, struct err *err)
 {
     const char *id =
         e->request_id[0] ? e->request_id : http_reply_header(reply, "x-amz-request-id");
     int64_t skew_s = client_skew_s(c, reply);
-    (void)err_set(err, 0, "HTTP %d%s%s%s%s%s%s%s", reply->status, e->code[0] ? " " : "", e->code,
-                  e->message[0] ? ": " : "", e->message, id ? " (request " : "", id ? id : "",
-                  id ? ")" : "");
+    (void)err_set(err, 0, "HTTP %d%s%s%s%s (region %s%s%s)", reply->status, e->code[0] ? " " : "",
+                  e->code, e->message[0] ? ": " : "", e->message, s->region, id ? ", request " : "",
+                  id ? id : "");
     if (means->code == -ENXIO)
         (void)err_prefix(err, 0, "bucket %s", c->bucket);
     if (means->hint)
@@ -337,7 +338,7 @@ static int client_once(struct client *c, const struct request *req, const char *
         return -ERESTART;
     }
     if (means.code < 0)
-        client_say(c, reply, &e, &means, err);
+        client_say(c, &s, reply, &e, &means, err);
     return means.code;
 }
 

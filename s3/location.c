@@ -166,6 +166,7 @@ int location_open(const struct location *loc, const struct location_conf *conf, 
                   struct err *err)
 {
     CLEANUP(store_freep) struct store *below = NULL;
+    const struct retry_conf retry = {.tries_max = conf->tries_max};
     int r = location_open_base(loc, conf, &below, err);
-    return r < 0 ? r : retry_new(&below, NULL, ret);
+    return r < 0 ? r : retry_new(&below, &retry, ret);
 }

@@ -34,6 +34,7 @@ struct location_conf {
     bool read_only;       /* no write ever reaches the store */
     int connections_max;  /* 0: 64 */
     int64_t call_time_ms; /* 0: 60,000; a call without progress for this long has failed */
+    int tries_max;        /* 0: 5; how often a call that may work later is made */
 };
 
 /* Opens the whole stack of layers. Asks the store nothing; the first call does. 0; -EINVAL for

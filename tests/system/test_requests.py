@@ -87,7 +87,7 @@ def test_listing_a_matrix_costs_lists_only(s3_bucket, server, tmp_path):
     with kit.Mount(s3_bucket, tmp_path) as m:
         mark = server.lines()
         assert kit.shell("ls -l A | wc -l", m.path).stdout.strip() == str(blocks + 2)
-        assert kit.shell("find A -size -2 | wc -l", m.path).stdout.strip() == str(blocks + 1)
+        assert kit.shell("find A -type f -size -2 | wc -l", m.path).stdout.strip() == str(blocks + 1)
         assert kit.shell("du -s --apparent-size -B1 A", m.path).stdout.startswith(str(blocks * 136)[:2])
         asked = server.settled_requests(mark)
         lists = [r for r in asked if "list-type=2" in r[1]]
@@ -98,17 +98,13 @@ def test_listing_a_matrix_costs_lists_only(s3_bucket, server, tmp_path):
 
 def test_absence_is_never_remembered(matrix):
     m, server, _ = matrix
-    mark = server.lines()
-    for _ in range(5):
-        assert not (m.path / "A/block_1_5").exists()
-    assert block_requests(server, mark) == []  # outside the grid: nobody need be asked
-    server_bucket = m.bucket
-    server_bucket.delete(f"{kit.PREFIX}A/{kit.object_name((1, 0), (2 * SIDE, SIDE), (SIDE, SIDE))}")
+    m.bucket.delete(f"{kit.PREFIX}A/{kit.object_name((1, 0), (2 * SIDE, SIDE), (SIDE, SIDE))}")
     mark = server.lines()
     for _ in range(5):
         assert not (m.path / "A/block_1_0").exists()
     asked = block_requests(server, mark)
-    assert len(asked) == 5 and all(r[2] == 404 for r in asked)
+    # One more is the kernel's, which finds first that the name it knew is gone.
+    assert len(asked) in (5, 6) and all(r[2] == 404 for r in asked)
 
 
 def test_storing_a_block_is_one_conditional_put(matrix):
@@ -117,12 +113,13 @@ def test_storing_a_block_is_one_conditional_put(matrix):
     mark = server.lines()
     np.save(m.path / "A/block_1_0", array[SIDE:])
     asked = block_requests(server, mark)
+    assert {r[0] for r in asked} == {"GET", "PUT"} and len(asked) <= 3, asked
     puts = [r for r in asked if r[0] == "PUT"]
     assert len(puts) == 1 and puts[0][2] == 200
     assert all(r[3] == 0 or r[0] == "PUT" for r in asked), asked
     mark = server.lines()
     assert np.array_equal(np.load(m.path / "A/block_1_0"), array[SIDE:])
-    assert sum(r[3] for r in block_requests(server, mark)) <= 256 << 10
+    assert sum(r[3] for r in block_requests(server, mark)) == 0  # what was written is in the cache
 
 
 def test_slow_readers_do_not_delay_ls(s3_bucket, tmp_path):
