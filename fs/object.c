@@ -406,6 +406,22 @@ int objects_current(struct objects *os, const char *key, const char *known, stru
     return r;
 }
 
+/* Forgets what was fetched of a version that is now complete in the cache by another way: equal
+ * bytes have equal ETags, so a version can come back. */
+static void objects_forget_idle(struct objects *os, const char *id)
+{
+    struct object *o = NULL;
+    {
+        LOCK_SCOPE(&os->mu);
+        o = *objects_slot(os, id);
+        if (!o || o->refs > 0 || !o->fill)
+            return;
+        objects_idle_remove_locked(os, o);
+        objects_forget_locked(os, o);
+    }
+    object_destroy(o);
+}
+
 void objects_adopt(struct objects *os, const char *key, const struct store_stat *stat, uint32_t crc,
                    struct cache_file *file)
 {
@@ -413,6 +429,8 @@ void objects_adopt(struct objects *os, const char *key, const struct store_stat 
     cache_id(store_id(os->conf.store), key, stat->etag, id);
     if (cache_file_publish(os->conf.cache, file, id, crc) < 0)
         log_debug("cache", "%s: what was written could not be kept in the cache", key);
+    else
+        objects_forget_idle(os, id);
 }
 
 const struct store_stat *object_stat(const struct object *o)

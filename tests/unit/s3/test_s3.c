@@ -125,7 +125,7 @@ static void s3_changes_the_region_once_and_remembers_it(void **state)
     assert_non_null(strstr(canned_request(server, 2), "/eu-west-1/s3/aws4_request"));
     struct err err = {0};
     assert_int_equal(s3_put_text(st, NULL, &err), -EIO); /* it names the region in use */
-    assert_string_equal(err.msg, "put k: HTTP 301");
+    assert_string_equal(err.msg, "put k: HTTP 301 (region eu-west-1)");
     assert_string_equal(err.hint, "set the bucket's region or endpoint");
     assert_null(canned_request(server, 4));
 }
@@ -146,7 +146,7 @@ static void s3_renews_expired_credentials_once(void **state)
     assert_non_null(strstr(canned_request(server, 1), "Credential=key-2/"));
     struct err err = {0};
     assert_int_equal(s3_put_text(st, NULL, &err), -EACCES);
-    assert_string_equal(err.msg, "put k: HTTP 400 ExpiredToken");
+    assert_string_equal(err.msg, "put k: HTTP 400 ExpiredToken (region us-east-1)");
     assert_string_equal(err.hint, "the credentials have expired: renew them");
 }
 
@@ -222,7 +222,7 @@ static void s3_asks_why_a_head_failed(void **state)
     assert_int_equal(store_head(st, "k", &stat, NULL), -ENOENT);
     assert_int_equal(store_head(st, "k", &stat, NULL), -ENOENT);
     assert_int_equal(store_head(st, "k", &stat, &err), -EACCES);
-    assert_string_equal(err.msg, "head k: HTTP 403 AccessDenied");
+    assert_string_equal(err.msg, "head k: HTTP 403 AccessDenied (region us-east-1)");
     assert_int_equal(store_head(st, "k", &stat, NULL), 0);
     assert_int_equal(stat.size, 9);
 }
