@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "fs/folder.h"
+#include "fs/handle.h"
 #include "fs/node.h"
 #include "fs/resolve.h"
 #include "fs/writer.h"
@@ -74,6 +75,7 @@ void fs_free(struct fs *fs)
     pool_free(fs->work);
     pool_free(fs->load);
     pool_free(fs->data);
+    handle_free_all(fs);
     resolve_fini(fs);
     node_table_fini(fs);
     writer_table_fini(fs);

@@ -23,6 +23,7 @@
 #include "fs/wire.h"
 
 struct folder;
+struct handle;
 struct node;
 struct reservation;
 struct writer;
@@ -60,6 +61,7 @@ struct fs {
     struct node_table *nodes;
     struct folder_table *dirs;
     struct writer_table *writers;
+    struct handle *handles;           /* all that are open */
     struct reservation *reservations; /* see fs/resolve.h */
     bool closing;                     /* no new commits are started by requests */
 };

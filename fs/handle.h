@@ -16,7 +16,8 @@ enum handle_kind {
 
 struct handle {
     enum handle_kind kind;
-    struct node *node; /* a reference */
+    struct node *node;            /* a reference */
+    struct handle *newer, *older; /* in the list of all, guarded by fs->mu */
 
     struct view_source source; /* HANDLE_SOURCE: a reference */
     bool backed;               /* HANDLE_SOURCE: reads go straight to the local file */
@@ -36,6 +37,9 @@ struct handle *handle_new_locked(struct node *n, enum handle_kind kind);
 
 /* Frees the handle and what it holds; not a writer, which needs commit_finish(). */
 void handle_free(struct handle *h);
+
+/* Frees those that an unmount has cut off from their release. */
+void handle_free_all(struct fs *fs);
 
 static inline struct handle *handle_of(const struct fuse_file_info *fi)
 {

@@ -16,6 +16,10 @@ struct handle *handle_new_locked(struct node *n, enum handle_kind kind)
     h->text = BUF_INIT((size_t)HEADER_BYTES_MAX * 2);
     h->extra = BUF_INIT((size_t)64 << 20);
     n->refs++;
+    h->older = n->fs->handles;
+    if (h->older)
+        h->older->newer = h;
+    n->fs->handles = h;
     return h;
 }
 
@@ -28,8 +32,20 @@ void handle_free(struct handle *h)
     listing_unref(h->listing);
     head_unref(h->head);
     buf_fini(&h->extra);
+    {
+        LOCK_SCOPE(&h->node->fs->mu);
+        *(h->newer ? &h->newer->older : &h->node->fs->handles) = h->older;
+        if (h->older)
+            h->older->newer = h->newer;
+    }
     node_unref(h->node);
     free(h);
+}
+
+void handle_free_all(struct fs *fs)
+{
+    while (fs->handles)
+        handle_free(fs->handles);
 }
 
 void ops_job_free(struct ops_job *job)

@@ -25,6 +25,7 @@ struct bmfs_conf {
     bool debug;
     const char *umask_text;
     const char *options; /* -o */
+    char *option_words;  /* the same, cut into words that the rest points to; owned */
 };
 
 #define BMFS_FIELD(field) offsetof(struct bmfs_conf, field)
@@ -215,8 +216,9 @@ static int bmfs_parse(int argc, char **argv, struct bmfs_conf *conf, struct buf 
     if (r != OPTS_RUN)
         return r;
     if (conf->options) {
-        char *list = strdup(conf->options); /* its words live as long as the process */
-        int k = list ? bmfs_mount_options(conf, list, fuse, err) : -ENOMEM;
+        conf->option_words = strdup(conf->options);
+        int k =
+            conf->option_words ? bmfs_mount_options(conf, conf->option_words, fuse, err) : -ENOMEM;
         if (k < 0)
             return k;
     }
@@ -231,12 +233,10 @@ static int bmfs_parse(int argc, char **argv, struct bmfs_conf *conf, struct buf 
     return OPTS_RUN;
 }
 
-int main(int argc, char **argv)
+static int bmfs_main(int argc, char **argv, struct bmfs_conf *conf, struct buf *fuse)
 {
-    struct bmfs_conf conf = {.mount = {.uid = -1, .gid = -1, .umask = -1}};
     struct err err = {0};
-    CLEANUP(buf_fini) struct buf fuse = BUF_INIT(4096);
-    int r = bmfs_parse(argc, argv, &conf, &fuse, &err);
+    int r = bmfs_parse(argc, argv, conf, fuse, &err);
     if (r == OPTS_DONE)
         return EXIT_SUCCESS;
     if (r < 0) {
@@ -244,13 +244,22 @@ int main(int argc, char **argv)
         return BMFS_EXIT_USAGE;
     }
     CLEANUP(freep) char *mountpoint = realpath(argv[2], NULL);
-    conf.mount.mountpoint = mountpoint ? mountpoint : argv[2]; /* a dead mount has no real path */
-    conf.foreground |= conf.debug;
-    if (conf.debug)
+    conf->mount.mountpoint = mountpoint ? mountpoint : argv[2]; /* a dead mount has no real path */
+    conf->foreground |= conf->debug;
+    if (conf->debug)
         log_set_level(LOG_LEVEL_DEBUG);
     bmfs_hide_secrets();
     /* Else each thread may keep an arena of its own. No other thread runs yet. */
     (void)mallopt(M_ARENA_MAX, 4); // NOLINT(concurrency-mt-unsafe)
     (void)signal(SIGPIPE, SIG_IGN);
-    return conf.foreground ? bmfs_run(&conf, -1) : bmfs_in_background(&conf);
+    return conf->foreground ? bmfs_run(conf, -1) : bmfs_in_background(conf);
+}
+
+int main(int argc, char **argv)
+{
+    struct bmfs_conf conf = {.mount = {.uid = -1, .gid = -1, .umask = -1}};
+    CLEANUP(buf_fini) struct buf fuse = BUF_INIT(4096);
+    int status = bmfs_main(argc, argv, &conf, &fuse);
+    free(conf.option_words);
+    return status;
 }
