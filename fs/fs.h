@@ -22,6 +22,7 @@
 #include "fs/stage.h"
 #include "fs/wire.h"
 
+struct broker;
 struct folder;
 struct handle;
 struct node;
@@ -48,13 +49,16 @@ struct fs {
     struct wire *wire; /* first: see wire_attach() */
     struct wire wire_state;
     struct fs_conf conf;
-    struct store *store; /* borrowed */
-    struct cache *cache; /* borrowed */
+    struct store *store;   /* borrowed */
+    struct cache *cache;   /* borrowed */
+    struct broker *broker; /* borrowed; NULL without the privilege */
     struct objects *objects;
     struct pool *names, *data, *load, *work;
     struct stage_conf stage_conf;
     bool local;       /* the store keeps objects as local files: no copies in the cache */
     int64_t begun_ns; /* wall clock: the time of directories that have none */
+
+    pthread_mutex_t backing_mu; /* how nodes are read, see struct node; never with another */
 
     pthread_mutex_t mu;
     /* guarded by mu: */

@@ -1,6 +1,7 @@
 #include "fs/mount.h"
 
 #include "base/log.h"
+#include "fs/broker.h"
 #include "fs/commit.h"
 #include "fs/fs.h"
 #include "fs/node.h"
@@ -10,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,6 +41,7 @@ struct mount {
     char *cache_dir;
     struct cache *cache;
     struct fs *fs;
+    struct broker *broker; /* NULL without the privilege */
     struct fuse_session *session;
     bool mounted;
     char *message; /* what is said when it is ready */
@@ -107,15 +107,6 @@ static const struct fuse_lowlevel_ops mount_ops = {
     .copy_file_range = ops_copy_file_range,
     .lseek = ops_lseek,
 };
-
-static bool mount_may_admin(void)
-{
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
-    if (syscall(SYS_capget, &head, data) < 0)
-        return false;
-    return data[0].effective & (1U << CAP_SYS_ADMIN);
-}
 
 /* Runs a program and waits for it; its exit status, or -errno. */
 static int mount_exec(char *const argv[])
@@ -286,8 +277,7 @@ static int mount_session(struct mount *m, struct err *err)
         return -EPERM;
     }
     m->mounted = true;
-    m->fs->wire_state.want_passthrough = mount_may_admin();
-    return wire_attach(&m->fs->wire_state, m->session, err);
+    return 0;
 }
 
 /* Lets the kernel read ahead by more than its 128 KiB, so that a sequential reader costs few
@@ -313,6 +303,17 @@ static void *mount_tune(void *arg)
     return NULL;
 }
 
+/* Takes the mount away. libfuse does it for users, the broker for root. */
+static void mount_detach(struct mount *m)
+{
+    if (!m->mounted)
+        return;
+    if (m->broker)
+        (void)broker_unmount(m->broker); /* fails when it was unmounted from outside */
+    fuse_session_unmount(m->session);
+    m->mounted = false;
+}
+
 static int mount_serve(struct mount *m, struct err *err)
 {
     pthread_t tune;
@@ -324,8 +325,7 @@ static int mount_serve(struct mount *m, struct err *err)
     bool tuning = mountpoint && pthread_create(&tune, NULL, mount_tune, mountpoint) == 0;
     int r = fuse_session_loop_mt(m->session, config);
     fuse_loop_cfg_destroy(config);
-    fuse_session_unmount(m->session); /* whoever still asks gets an error, the tuning thread too */
-    m->mounted = false;
+    mount_detach(m); /* whoever still asks gets an error, the tuning thread too */
     if (tuning)
         (void)pthread_join(tune, NULL);
     free(mountpoint);
@@ -341,8 +341,7 @@ static void mount_finish_writer(struct writer *w, void *arg)
 
 static void mount_close(struct mount *m)
 {
-    if (m->mounted)
-        fuse_session_unmount(m->session);
+    mount_detach(m);
     if (m->fs)
         writer_each(m->fs, mount_finish_writer, NULL);
     if (m->session) {
@@ -350,6 +349,7 @@ static void mount_close(struct mount *m)
         fuse_session_destroy(m->session);
     }
     fs_free(m->fs);
+    broker_stop(m->broker);
     cache_close(m->cache);
     store_free(m->store);
     location_fini(&m->location);
@@ -367,23 +367,44 @@ static void mount_raise_limits(void)
     }
 }
 
+/* Leaves the privilege to the broker. From here on threads may start. */
+static int mount_give_up_rights(struct mount *m, struct err *err)
+{
+    struct wire *w = &m->fs->wire_state;
+    if (m->broker) {
+        int fd = fuse_session_fd(m->session);
+        int r = broker_take_over(m->broker, fd, m->conf->mountpoint, err);
+        if (r < 0)
+            return r;
+    }
+    m->fs->broker = m->broker;
+    w->want_passthrough = m->broker;
+    return wire_attach(w, m->session, err);
+}
+
+static int mount_set_up(struct mount *m, struct err *err)
+{
+    static int (*const step[])(struct mount *, struct err *) = {
+        mount_open_store, mount_open_cache,     mount_open_fs,
+        mount_session,    mount_give_up_rights, mount_survey,
+    };
+    int r = mount_clear(m->conf->mountpoint, err);
+    if (r == 0)
+        r = broker_start(&m->broker, err);
+    if (r == -EPERM)
+        r = 0; /* a user's mount: no passthrough */
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(step); i++)
+        r = step[i](m, err);
+    return r;
+}
+
 int mount_run(const struct mount_conf *conf, mount_ready_fn *ready, void *arg, struct err *err)
 {
     struct mount m = {.conf = conf, .ready = ready, .ready_arg = arg};
     mount_of_session = &m;
     mount_raise_limits();
     virtual_watch_log(true);
-    int r = mount_clear(conf->mountpoint, err);
-    if (r == 0)
-        r = mount_open_store(&m, err);
-    if (r == 0)
-        r = mount_open_cache(&m, err);
-    if (r == 0)
-        r = mount_open_fs(&m, err);
-    if (r == 0)
-        r = mount_survey(&m, err);
-    if (r == 0)
-        r = mount_session(&m, err);
+    int r = mount_set_up(&m, err);
     if (r == 0)
         r = mount_serve(&m, err);
     mount_close(&m);

@@ -51,6 +51,7 @@ struct node {
     int64_t token_ms;
     unsigned token_plus;
 
+    /* guarded by fs->backing_mu: */
     int cached_opens;  /* handles that read through the page cache */
     int backing_opens; /* handles that read straight from a local file: never both */
     int32_t backing;   /* its backing id while backing_opens > 0 */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Bytes in and out of open files. */
@@ -24,14 +25,29 @@ static void ops_read_done(void *arg, int code, const void *data, size_t len)
     op_free(op);
 }
 
+/* Answers from a copy: the reader has its bytes, and may have closed the file, before the write of
+ * the answer returns. */
+static void ops_read_text(const struct handle *h, fuse_req_t req, size_t size, uint64_t at)
+{
+    CLEANUP(freep) char *copy = NULL;
+    at = MIN(at, (uint64_t)h->text.len);
+    size = MIN(size, h->text.len - (size_t)at);
+    copy = malloc(size + 1);
+    if (!copy) {
+        (void)fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    memcpy(copy, buf_text(&h->text) + at, size);
+    (void)fuse_reply_buf(req, copy, size);
+}
+
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     const struct handle *h = handle_of(fi);
     uint64_t at = (uint64_t)off;
     (void)ino;
     if (h->kind == HANDLE_TEXT) {
-        at = MIN(at, (uint64_t)h->text.len);
-        (void)fuse_reply_buf(req, buf_text(&h->text) + at, MIN(size, h->text.len - (size_t)at));
+        ops_read_text(h, req, size, at);
         return;
     }
     struct op *op = op_new(req);

@@ -1,6 +1,7 @@
 #include "fs/ops.h"
 
 #include "base/log.h"
+#include "fs/broker.h"
 #include "fs/commit.h"
 #include "fs/handle.h"
 #include "fs/resolve.h"
@@ -80,20 +81,18 @@ static void ops_writer_close(struct fs *fs, struct handle *h)
 
 /* Chooses how reads of a version get their bytes and counts the handle accordingly: the kernel
  * refuses to mix the two ways on one node. */
-static void ops_back_locked(struct handle *h, struct wire_open *open)
+static void ops_back(struct handle *h, struct wire_open *open)
 {
     struct fs *fs = h->node->fs;
     struct node *n = h->node;
     const struct view_source *s = &h->source;
     bool whole = s->off == 0 && s->size == object_stat(s->object)->size && s->size > 0;
-    int fd = whole && fs->wire_state.features.passthrough && n->cached_opens == 0
-                 ? object_fd(s->object)
-                 : -1;
-    if (fd >= 0 && n->backing_opens == 0) {
-        n->backing = wire_backing_open(&fs->wire_state, fd);
-        if (n->backing <= 0)
-            fs->wire_state.features.passthrough = false; /* lacks the right: never ask again */
-    }
+    int fd = whole && fs->wire_state.features.passthrough ? object_fd(s->object) : -1;
+    LOCK_SCOPE(&fs->backing_mu);
+    if (n->cached_opens > 0)
+        fd = -1;
+    if (fd >= 0 && n->backing_opens == 0)
+        n->backing = broker_backing_open(fs->broker, fd);
     if (fd >= 0 && n->backing > 0) {
         h->backed = true;
         n->backing_opens++;
@@ -108,12 +107,12 @@ static void ops_source_close(struct handle *h)
 {
     struct fs *fs = h->node->fs;
     {
-        LOCK_SCOPE(&fs->mu);
+        LOCK_SCOPE(&fs->backing_mu);
         struct node *n = h->node;
         if (!h->backed) {
             n->cached_opens--;
         } else if (--n->backing_opens == 0) {
-            wire_backing_close(&fs->wire_state, n->backing);
+            broker_backing_close(fs->broker, n->backing);
             n->backing = 0;
         }
     }
@@ -128,16 +127,14 @@ static void ops_reply_source(struct ops_job *job, const struct view_source *sour
     {
         LOCK_SCOPE(&fs->mu);
         h = handle_new_locked(job->node, HANDLE_SOURCE);
-        if (h) {
-            h->source = *source;
-            ops_back_locked(h, &open);
-        }
     }
     if (!h) {
         object_unref(source->object);
         ops_job_err(job, -ENOMEM);
         return;
     }
+    h->source = *source;
+    ops_back(h, &open);
     open.fh = (uint64_t)(uintptr_t)h;
     if (!op_take(job->op) || wire_reply_open(op_req(job->op), &open) < 0)
         ops_source_close(h);

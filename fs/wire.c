@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <linux/fuse.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -27,15 +26,6 @@ struct wire_init_out { /* struct fuse_init_out since protocol 7.40 */
     uint32_t max_stack_depth;
     uint32_t unused[6];
 };
-
-struct wire_backing_map {
-    int32_t fd;
-    uint32_t flags;
-    uint64_t padding;
-};
-
-#define WIRE_IOC_BACKING_OPEN  _IOW(229, 1, struct wire_backing_map)
-#define WIRE_IOC_BACKING_CLOSE _IOW(229, 2, uint32_t)
 
 static struct wire *wire_of(void *userdata)
 {
@@ -178,17 +168,4 @@ int wire_reply_create(fuse_req_t req, const struct fuse_entry_param *entry,
         struct fuse_open_out open;
     } out = {wire_entry_out(entry), wire_open_out(open)};
     return fuse_reply_buf(req, (const char *)&out, sizeof(out));
-}
-
-int wire_backing_open(const struct wire *w, int fd)
-{
-    struct wire_backing_map map = {.fd = fd};
-    int r = ioctl(w->fd, WIRE_IOC_BACKING_OPEN, &map);
-    return r < 0 ? -errno : r;
-}
-
-void wire_backing_close(const struct wire *w, int backing)
-{
-    uint32_t id = (uint32_t)backing;
-    (void)ioctl(w->fd, WIRE_IOC_BACKING_CLOSE, &id);
 }

@@ -50,9 +50,4 @@ int wire_reply_open(fuse_req_t req, const struct wire_open *open);
 int wire_reply_create(fuse_req_t req, const struct fuse_entry_param *entry,
                       const struct wire_open *open);
 
-/* Registers a file for passthrough: > 0 is its backing id, to be given to wire_backing_close() when
- * the last handle that uses it is released; -errno else. */
-int wire_backing_open(const struct wire *w, int fd);
-void wire_backing_close(const struct wire *w, int backing);
-
 #endif

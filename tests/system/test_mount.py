@@ -39,7 +39,12 @@ def test_the_parent_returns_when_the_mount_answers(bucket, tmp_path):
         assert sorted(os.listdir(mnt)) == ["A", "deep", "plain.txt"]
         assert "numpywren.objects/" in done.stderr and "2 matrices" in done.stderr
         pids = processes_below(mnt)
-        assert len(pids) == 1
+        names = {open(f"/proc/{pid}/comm").read().strip() for pid in pids}
+        assert names <= {"bmfs", "bmfs-broker"} and "bmfs" in names
+        for pid in pids:
+            caps = dict(line.split(":\t") for line in open(f"/proc/{pid}/status") if "Cap" in line)
+            admin = int(caps["CapEff"], 16) >> 21 & 1
+            assert not admin or open(f"/proc/{pid}/comm").read().strip() == "bmfs-broker"
     finally:
         subprocess.run(["fusermount3", "-u", mnt], check=True)
     kit.wait_for(lambda: not processes_below(mnt), what="the daemon's end")
@@ -171,7 +176,7 @@ def test_a_dead_mount_is_taken_away(bucket, tmp_path):
     m.kill()
     with pytest.raises(OSError) as failed:
         os.listdir(m.path)
-    assert failed.value.errno == 107
+    assert failed.value.errno in (103, 107)
     with m:
         assert np.array_equal(np.load(m.path / "A/block_0_0"), np.eye(2))
         assert len(os.listdir(m.cache / "mounts")) == 1
