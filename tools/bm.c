@@ -10,8 +10,7 @@
 #include <string.h>
 
 static const struct cmd *const bm_cmd[] = {
-    &cmd_ls,
-    &cmd_info,
+    &cmd_ls, &cmd_info, &cmd_create, &cmd_free, &cmd_rm,
 };
 
 static const char bm_prefix[] = "bm-";

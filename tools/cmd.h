@@ -85,6 +85,6 @@ void cmd_say(const struct cmd_call *call, const char *fmt, ...) PRINTF_LIKE(2, 3
 /* Starts showing progress, when --progress wants it. `label` and `unit` are borrowed. */
 int cmd_progress(struct cmd_call *call, const char *label, const char *unit, struct err *err);
 
-extern const struct cmd cmd_info, cmd_ls;
+extern const struct cmd cmd_create, cmd_free, cmd_info, cmd_ls, cmd_rm;
 
 #endif
