@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const struct cmd *const bm_cmd[] = {
-    &cmd_ls, &cmd_info, &cmd_create, &cmd_free, &cmd_rm,
+    &cmd_ls, &cmd_info, &cmd_create, &cmd_import, &cmd_export, &cmd_diff, &cmd_free, &cmd_rm,
 };
 
 static const char bm_prefix[] = "bm-";
