@@ -10,7 +10,8 @@
 #include <string.h>
 
 static const struct cmd *const bm_cmd[] = {
-    &cmd_ls, &cmd_info, &cmd_create, &cmd_import, &cmd_export, &cmd_diff, &cmd_free, &cmd_rm,
+    &cmd_ls,   &cmd_info, &cmd_create, &cmd_import, &cmd_export,
+    &cmd_diff, &cmd_gemm, &cmd_free,   &cmd_rm,
 };
 
 static const char bm_prefix[] = "bm-";
@@ -30,9 +31,12 @@ static const struct opts_command bm_opts = {
         "Results go to standard output, everything else to standard error. A long command prints\n"
         "how far it is when it gets SIGUSR1. One that is interrupted leaves only complete blocks.",
     .operands_max = -1,
-    .examples = "bm info /mnt/bm/C\n",
+    .examples = "bm create /mnt/bm/A --shape 8000x6000 --block 2000 --rand normal\n"
+                "bm gemm --transa t /mnt/bm/A /mnt/bm/A /mnt/bm/C\n"
+                "bm info /mnt/bm/C\n",
     .exit_status = cmd_exit_text,
-    .see_also = "bmfs(1)",
+    .see_also = "bmfs(1), bm-ls(1), bm-info(1), bm-create(1), bm-import(1), bm-export(1), "
+                "bm-diff(1), bm-gemm(1), bm-free(1), bm-rm(1)",
 };
 
 static const char *bm_word(const struct cmd *cmd)
