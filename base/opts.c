@@ -11,6 +11,7 @@
 
 enum {
     OPTS_ITEM_MAX = 64,
+    OPTS_NEAR = 3,         /* edits from which on nobody meant the other word */
     OPTS_CODE_LONG = 1000, /* getopt codes of table entries start here */
     OPTS_CODE_HELP = 'h',
     OPTS_CODE_VERSION = 1,
@@ -147,19 +148,25 @@ static size_t opts_distance(const char *a, const char *b)
     return row[n];
 }
 
+bool opts_is_near(const char *word, const char *name, size_t *least)
+{
+    size_t d = opts_distance(word, name);
+    if (d >= MIN(*least, (size_t)OPTS_NEAR))
+        return false;
+    *least = d;
+    return true;
+}
+
 static int opts_unknown(const struct opts_command *cmd, const char *name, struct err *err)
 {
     char word[48];
     (void)snprintf(word, sizeof(word), "%s", name);
     word[strcspn(word, "=")] = '\0';
     const char *near = NULL;
-    size_t least = 3;
+    size_t least = SIZE_MAX;
     for (size_t i = 0; i < cmd->items; i++) {
-        size_t d = opts_distance(word, cmd->item[i].name);
-        if (d < least) {
-            least = d;
+        if (opts_is_near(word, cmd->item[i].name, &least))
             near = cmd->item[i].name;
-        }
     }
     (void)err_set(err, -EINVAL, "unknown or ambiguous option '--%s'", word);
     if (near)

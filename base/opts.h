@@ -68,6 +68,10 @@ int opts_seconds(const char *text, int64_t *ret_ms, struct err *err);
 int opts_int(const char *text, int64_t *ret, struct err *err);
 int opts_double(const char *text, double *ret, struct err *err);
 
+/* For suggestions: true when `name` is what `word` was probably meant to be, and nearer than every
+ * name before it. *least starts as SIZE_MAX. */
+bool opts_is_near(const char *word, const char *name, size_t *least);
+
 void opts_help(const struct opts_command *cmd, FILE *out);
 void opts_man(const struct opts_command *cmd, FILE *out);
 

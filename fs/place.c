@@ -5,6 +5,13 @@
 #include <limits.h>
 #include <string.h>
 
+/* Scratch files of bmfs's own tools are that in every directory: a matrix is made by linking its
+ * header.json from one, in a directory that is no matrix yet. */
+static bool place_is_own_scratch(const char *name)
+{
+    return strncmp(name, ".bm-", 4) == 0;
+}
+
 bool place_is_scratch(const char *name)
 {
     static const char *const pattern[] = {
@@ -23,8 +30,9 @@ bool place_is_scratch(const char *name)
         "*.partial", /* zarr, downloads */
         "*.__lock",  /* TensorStore */
         ".nfs*",
-        ".bm-*", /* bmfs's own tools */
     };
+    if (place_is_own_scratch(name))
+        return true;
     for (size_t i = 0; i < ARRAY_SIZE(pattern); i++) {
         if (fnmatch(pattern[i], name, 0) == 0)
             return true;
@@ -51,6 +59,10 @@ static int place_find_plain(const char *name, bool make, struct place *ret, stru
         (void)err_set(err, -ENODATA, "the directory has no header yet");
         err_hint(err, "write header.json first: it says what shape and type the blocks have");
         return -ENODATA;
+    }
+    if (place_is_own_scratch(name)) {
+        ret->kind = PLACE_SCRATCH;
+        return 0;
     }
     return place_plain(name, ret);
 }

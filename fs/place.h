@@ -12,7 +12,8 @@ enum place_kind {
     PLACE_PLAIN,   /* an ordinary object of that name, or a directory */
     PLACE_HEADER,  /* header.json of a matrix, or of one to be */
     PLACE_BLOCK,   /* a block of a matrix, in one of its views */
-    PLACE_SCRATCH, /* a temporary file of some program: local to this mount */
+    PLACE_SCRATCH, /* a temporary file of some program, in a matrix; of bmfs's own tools, anywhere:
+                      local to this mount */
 };
 
 struct place {

@@ -1,0 +1,244 @@
+#include "ops/block.h"
+
+#include "matrix/name.h"
+#include "ops/box.h"
+#include "ops/publish.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    BLOCK_HEAD_FIRST = 1024,    /* bytes read for the npy header: nearly every one is shorter */
+    BLOCK_ALIGN = 64,           /* of memory: a cache line, and AVX-512's vectors */
+    BLOCK_SWAP_BYTES = 1 << 16, /* swapped and written at a time */
+};
+
+/* "A/block_0_1: " before the message that is there. */
+static int block_prefix(const struct matdir *m, const int64_t *index, int code, struct err *err)
+{
+    char name[NAME_FILE_SIZE];
+    return err_prefix(err, code, "%s/%s", m->path, name_file(m->header.grid.ndim, index, name));
+}
+
+/* --- reading --- */
+
+static int block_missing(const struct matdir *m, const char *name, struct err *err)
+{
+    char other[NAME_FILE_SIZE + sizeof(".npy")];
+    (void)err_set(err, -ENOENT, "the block is missing");
+    (void)snprintf(other, sizeof(other), "%s.npy", name);
+    if (faccessat(m->fd, other, F_OK, 0) == 0)
+        err_hint(err, "there is a %s: outside a mount, blocks have names without .npy", other);
+    return -ENOENT;
+}
+
+static int block_open_file(const struct matdir *m, const int64_t *index, struct block *b,
+                           uint64_t *ret_size, struct err *err)
+{
+    char name[NAME_FILE_SIZE];
+    struct stat st;
+    (void)name_file(m->header.grid.ndim, index, name);
+    /* O_NONBLOCK: a FIFO must not keep us waiting before it is refused. */
+    b->fd = openat(m->fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (b->fd < 0 && errno == ENOENT)
+        return block_missing(m, name, err);
+    if (b->fd < 0 || fstat(b->fd, &st) != 0)
+        return err_errno(err, -errno, "cannot open");
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, -EBADMSG, "not a file");
+    *ret_size = (uint64_t)st.st_size;
+    return 0;
+}
+
+/* Reads and parses the npy header, taking more of the file when it is a long one. */
+static int block_read_head(struct block *b, uint64_t size, struct err *err)
+{
+    unsigned char head[NPY_HEAD_MAX];
+    size_t len = (size_t)MIN(size, (uint64_t)BLOCK_HEAD_FIRST);
+    int r = pread_full(b->fd, head, len, 0);
+    if (r < 0)
+        return err_errno(err, r == -ENODATA ? -EBADMSG : r, "cannot read");
+    r = npy_parse(head, len, &b->npy, err);
+    if (r == -ENODATA && size > len) {
+        len = (size_t)MIN(size, (uint64_t)NPY_HEAD_MAX);
+        r = pread_full(b->fd, head, len, 0);
+        r = r < 0 ? err_errno(err, r, "cannot read") : npy_parse(head, len, &b->npy, err);
+    }
+    return r == -ENODATA ? -EBADMSG : r;
+}
+
+static int block_open_checked(const struct matdir *m, const int64_t *index, struct block *b,
+                              struct err *err)
+{
+    const struct header *h = &m->header;
+    uint64_t size = 0;
+    int r = block_open_file(m, index, b, &size, err);
+    if (r == 0)
+        r = block_read_head(b, size, err);
+    if (r == 0 && npy_check_block(&b->npy, size, &h->grid, h->dtype, index, err) < 0)
+        r = -EBADMSG;
+    return r;
+}
+
+int block_open(const struct matdir *m, const int64_t *index, struct block *ret, struct err *err)
+{
+    CLEANUP(block_close) struct block b = BLOCK_NONE;
+    b.matrix = m;
+    memcpy(b.index, index, sizeof(*index) * (size_t)m->header.grid.ndim);
+    int r = block_open_checked(m, index, &b, err);
+    if (r < 0) {
+        (void)block_prefix(m, index, r, err);
+        return r;
+    }
+    *ret = b;
+    b.fd = -1;
+    return 0;
+}
+
+int block_read(const struct block *b, int64_t first, size_t n, void *dst, struct err *err)
+{
+    size_t len = n * b->npy.dtype.size;
+    uint64_t off = b->npy.data_off + (uint64_t)first * b->npy.dtype.size;
+    int r = pread_full(b->fd, dst, len, off);
+    if (r == -ENODATA)
+        r = err_set(err, -EBADMSG, "it became shorter while it was read");
+    else if (r < 0)
+        r = err_errno(err, r, "cannot read");
+    if (r < 0)
+        return block_prefix(b->matrix, b->index, r, err);
+    element_swap(b->npy.dtype, dst, n);
+    watch_read(b->matrix->watch, len);
+    return 0;
+}
+
+void block_close(struct block *b)
+{
+    closep(&b->fd);
+    b->fd = -1;
+}
+
+int block_load(const struct matdir *m, const int64_t *index, void *dst, bool *ret_fortran,
+               struct err *err)
+{
+    CLEANUP(block_close) struct block b = BLOCK_NONE;
+    size_t n = (size_t)grid_block_elements(&m->header.grid, index);
+    int r = block_open(m, index, &b, err);
+    if (r == -ENOENT && m->has_fill) {
+        element_fill(m->header.dtype, m->fill, n, dst);
+        *ret_fortran = false;
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    *ret_fortran = b.npy.fortran;
+    return block_read(&b, 0, n, dst, err);
+}
+
+static void block_turn(const struct matdir *m, const int64_t *index, void *dst, const void *src)
+{
+    int64_t extent[GRID_NDIM_MAX];
+    int64_t to[GRID_NDIM_MAX];
+    int64_t from[GRID_NDIM_MAX];
+    const struct grid *g = &m->header.grid;
+    size_t element = m->header.dtype.size;
+    for (int a = 0; a < g->ndim; a++)
+        extent[a] = grid_block_extent(g, a, index[a]);
+    box_strides(g->ndim, extent, element, false, to);
+    box_strides(g->ndim, extent, element, true, from);
+    box_copy(&(struct box_copy){.ndim = g->ndim,
+                                .extent = extent,
+                                .element = element,
+                                .dst = dst,
+                                .dst_stride = to,
+                                .src = src,
+                                .src_stride = from});
+}
+
+int block_load_rows(const struct matdir *m, const int64_t *index, void *dst, struct err *err)
+{
+    bool fortran = false;
+    int64_t n = grid_block_elements(&m->header.grid, index);
+    int r = block_load(m, index, dst, &fortran, err);
+    if (r < 0 || !fortran)
+        return r;
+    CLEANUP(freep) void *columns = block_alloc(m, n, err);
+    if (!columns)
+        return -ENOMEM;
+    memcpy(columns, dst, (size_t)n * m->header.dtype.size);
+    block_turn(m, index, dst, columns);
+    return 0;
+}
+
+/* --- publishing --- */
+
+static int block_write_swapped(int fd, struct dtype t, const char *src, size_t len)
+{
+    CLEANUP(freep) char *part = malloc(BLOCK_SWAP_BYTES);
+    int r = part ? 0 : -ENOMEM;
+    for (size_t at = 0; r == 0 && at < len; at += BLOCK_SWAP_BYTES) {
+        size_t n = MIN(len - at, (size_t)BLOCK_SWAP_BYTES);
+        memcpy(part, src + at, n);
+        element_swap(t, part, n / t.size);
+        r = write_full(fd, part, n);
+    }
+    return r;
+}
+
+static int block_write(int fd, const struct matdir *m, const int64_t *index, const void *src,
+                       struct err *err)
+{
+    struct npy npy;
+    struct dtype t = m->header.dtype;
+    CLEANUP(buf_fini) struct buf head = BUF_INIT(NPY_HEAD_MAX);
+    npy_for_block(&m->header.grid, t, index, &npy);
+    int r = npy_format(&npy, &head);
+    if (r == 0)
+        r = write_full(fd, head.data, head.len);
+    if (r == 0)
+        r = t.order == '>' ? block_write_swapped(fd, t, src, (size_t)npy.data_len)
+                           : write_full(fd, src, (size_t)npy.data_len);
+    if (r < 0)
+        return err_errno(err, r, "cannot write");
+    watch_written(m->watch, npy.data_len);
+    return 0;
+}
+
+int block_store(const struct matdir *m, const int64_t *index, const void *src, struct err *err)
+{
+    char name[NAME_FILE_SIZE];
+    CLEANUP(publish_drop) struct publish p = PUBLISH_NONE;
+    int r = publish_begin(m->fd, &p, err);
+    if (r == 0)
+        r = block_write(p.fd, m, index, src, err);
+    if (r == 0)
+        r = publish_link(&p, name_file(m->header.grid.ndim, index, name), err);
+    return r < 0 ? block_prefix(m, index, r, err) : 0;
+}
+
+/* --- memory --- */
+
+void *block_alloc(const struct matdir *m, int64_t elements, struct err *err)
+{
+    size_t element = m->header.dtype.size;
+    size_t bytes = (size_t)MAX(elements, (int64_t)1) * element; /* grid_check(): cannot overflow */
+    bytes = (bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN;
+    void *p = aligned_alloc(BLOCK_ALIGN, bytes);
+    if (!p) {
+        (void)err_set(err, -ENOMEM, "%s: no memory for %zu bytes", m->path, bytes);
+        err_hint(err, "smaller blocks need less");
+    }
+    return p;
+}
+
+int64_t block_elements_max(const struct matdir *m)
+{
+    int64_t n = 1;
+    for (int a = 0; a < m->header.grid.ndim; a++)
+        n *= MIN(m->header.grid.shard[a], m->header.grid.shape[a]);
+    return n;
+}

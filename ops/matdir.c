@@ -1,0 +1,275 @@
+#include "ops/matdir.h"
+
+#include "matrix/json.h"
+#include "ops/publish.h"
+
+#include <cjson/cJSON.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+enum { MATDIR_URI_MAX = 8192 };
+
+static const char matdir_header[] = "header.json";
+
+/* --- what is at a path --- */
+
+static int matdir_open_dir(const char *path, int *ret_fd, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return err_set(err, -ENOENT, "%s: no such matrix", path);
+    if (fd < 0 && errno == ENOTDIR)
+        return err_set(err, -EINVAL, "%s: not a matrix: a matrix is a directory", path);
+    if (fd < 0)
+        return err_errno(err, -errno, "%s", path);
+    *ret_fd = fd;
+    return 0;
+}
+
+static int matdir_not_one(const char *path, int fd, struct err *err)
+{
+    (void)err_set(err, -EINVAL, "%s: not a matrix: it has no %s", path, matdir_header);
+    if (faccessat(fd, "header", F_OK, 0) == 0)
+        err_hint(err, "it holds stored objects, not files: mount them with bmfs");
+    return -EINVAL;
+}
+
+static int matdir_identify_fd(int fd, struct matdir_id *ret)
+{
+    struct stat st;
+    char uri[MATDIR_URI_MAX];
+    if (fstat(fd, &st) != 0)
+        return -errno;
+    *ret = (struct matdir_id){.dev = st.st_dev, .ino = st.st_ino};
+    ssize_t len = fgetxattr(fd, "user.bmfs.uri", uri, sizeof(uri));
+    if (len > 0)
+        ret->uri = strndup(uri, (size_t)len);
+    return len > 0 && !ret->uri ? -ENOMEM : 0;
+}
+
+int matdir_identify(const char *path, struct matdir_id *ret, struct err *err)
+{
+    CLEANUP(closep) int fd = -1;
+    int r = matdir_open_dir(path, &fd, err);
+    if (r < 0)
+        return r;
+    if (faccessat(fd, matdir_header, F_OK, 0) != 0)
+        return errno == ENOENT ? matdir_not_one(path, fd, err) : err_errno(err, -errno, "%s", path);
+    r = matdir_identify_fd(fd, ret);
+    return r < 0 ? err_errno(err, r, "%s", path) : 0;
+}
+
+bool matdir_same(const struct matdir_id *a, const struct matdir_id *b)
+{
+    if (a->uri && b->uri)
+        return strcmp(a->uri, b->uri) == 0;
+    return a->dev == b->dev && a->ino == b->ino;
+}
+
+void matdir_id_fini(struct matdir_id *id)
+{
+    free(id->uri);
+    id->uri = NULL;
+}
+
+/* --- opening --- */
+
+/* The text of header.json, up to one byte more than a header may have. */
+static int matdir_read_header(int dir, struct buf *text)
+{
+    CLEANUP(closep) int fd = openat(dir, matdir_header, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    for (;;) {
+        enum { MATDIR_READ = 4096 };
+        int r = buf_reserve(text, MATDIR_READ);
+        if (r < 0)
+            return r;
+        ssize_t n = pread(fd, text->data + text->len, MATDIR_READ, (off_t)text->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : 0;
+        text->len += (size_t)n;
+    }
+}
+
+/* header_parse() drops what the presented form says of itself. */
+static bool matdir_says_inferred(const struct buf *text)
+{
+    CLEANUP(json_freep) struct cJSON *root = NULL;
+    return json_parse(buf_text(text), text->len, &root, NULL) == 0 &&
+           cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(root, "inferred"));
+}
+
+int matdir_set_fill(struct matdir *m, struct number value, struct err *err)
+{
+    int r = element_set(m->header.dtype, value, m->fill, err);
+    m->has_fill = r == 0;
+    return r;
+}
+
+static int matdir_header_fill(struct matdir *m, struct err *err)
+{
+    struct number value;
+    const struct cJSON *fill = header_extra(&m->header, "fill_value");
+    if (!fill || cJSON_IsNull(fill))
+        return 0;
+    int r = element_from_json(fill, &value, err);
+    if (r == 0)
+        r = matdir_set_fill(m, value, err);
+    return r < 0 ? err_prefix(err, -EBADMSG, "fill_value") : 0;
+}
+
+static int matdir_load_header(struct matdir *m, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(2 * (size_t)HEADER_BYTES_MAX);
+    int r = matdir_read_header(m->fd, &text);
+    if (r == -ENOENT)
+        return matdir_not_one(m->path, m->fd, err);
+    if (r == -EMSGSIZE)
+        return err_set(err, -EBADMSG, "%s/%s: longer than %d bytes", m->path, matdir_header,
+                       HEADER_BYTES_MAX);
+    if (r < 0)
+        return err_errno(err, r == -EISDIR ? -EBADMSG : r, "%s/%s", m->path, matdir_header);
+    r = header_parse(buf_text(&text), text.len, &m->header, err);
+    if (r == 0)
+        r = matdir_header_fill(m, err);
+    m->inferred = r == 0 && matdir_says_inferred(&text);
+    return r < 0 ? err_prefix(err, r, "%s/%s", m->path, matdir_header) : 0;
+}
+
+int matdir_open(const char *path, struct matdir *ret, struct err *err)
+{
+    CLEANUP(matdir_close) struct matdir m = MATDIR_NONE;
+    m.path = strdup(path);
+    if (!m.path)
+        return err_set(err, -ENOMEM, "out of memory");
+    int r = matdir_open_dir(path, &m.fd, err);
+    if (r == 0)
+        r = matdir_load_header(&m, err);
+    if (r < 0)
+        return r;
+    r = matdir_identify_fd(m.fd, &m.id);
+    if (r < 0)
+        return err_errno(err, r, "%s", path);
+    *ret = m;
+    m = MATDIR_NONE;
+    return 0;
+}
+
+void matdir_close(struct matdir *m)
+{
+    closep(&m->fd);
+    free(m->path);
+    header_fini(&m->header);
+    matdir_id_fini(&m->id);
+    *m = MATDIR_NONE;
+}
+
+/* --- making --- */
+
+/* Something is in the way: a matrix, which may have come to be just now, or what belongs to none.
+ */
+static int matdir_occupied(int fd, const char *name, struct err *err)
+{
+    if (faccessat(fd, matdir_header, F_OK, 0) == 0)
+        return err_set(err, -EEXIST, "it is there already");
+    return err_set(err, -EINVAL, "a directory that holds other files ('%s')", name);
+}
+
+/* Whether a directory holds nothing that would become part of the matrix, or that a matrix cannot
+ * hold. What is left of others' scratch files does not count. */
+static int matdir_check_empty(int fd, struct err *err)
+{
+    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+    if (!d) {
+        int code = -errno;
+        closep(&copy);
+        return err_errno(err, code, "cannot list the directory");
+    }
+    int r = 0;
+    for (;;) {
+        errno = 0;
+        const struct dirent *e = readdir(d); // NOLINT(concurrency-mt-unsafe): d is our own
+        if (!e)
+            break;
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+            publish_is_scratch(e->d_name))
+            continue;
+        r = matdir_occupied(fd, e->d_name, err);
+        break;
+    }
+    if (r == 0 && errno != 0)
+        r = err_errno(err, -errno, "cannot list the directory");
+    (void)closedir(d);
+    return r;
+}
+
+static int matdir_make_dir(const char *path, bool *ret_made, struct err *err)
+{
+    *ret_made = mkdir(path, 0777) == 0;
+    if (*ret_made || errno == EEXIST)
+        return 0;
+    if (errno == ENOENT)
+        return err_set(err, -EINVAL, "the directory around it does not exist");
+    return err_errno(err, -errno, "cannot make the directory");
+}
+
+static int matdir_write_header(int dir, const struct header *header, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(2 * (size_t)HEADER_BYTES_MAX);
+    CLEANUP(publish_drop) struct publish p = PUBLISH_NONE;
+    int r = header_present(header, &text);
+    if (r < 0)
+        return err_errno(err, r, "cannot write the header");
+    r = publish_begin(dir, &p, err);
+    if (r < 0)
+        return r;
+    r = write_full(p.fd, text.data, text.len);
+    if (r < 0)
+        return err_errno(err, r, "cannot write");
+    return publish_link(&p, matdir_header, err);
+}
+
+static int matdir_make(const char *path, const struct header *header, struct err *err)
+{
+    bool made = false;
+    CLEANUP(closep) int fd = -1;
+    int r = grid_check(&header->grid, err);
+    if (r == 0)
+        r = matdir_make_dir(path, &made, err);
+    if (r < 0)
+        return r;
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(err, errno == ENOTDIR ? -EINVAL : -errno, "cannot open the directory");
+    if (!made)
+        r = matdir_check_empty(fd, err);
+    if (r == 0)
+        r = matdir_write_header(fd, header, err);
+    if (r < 0 && made)
+        (void)rmdir(path); /* fails when another one was faster, and then should */
+    return r;
+}
+
+int matdir_create(const char *path, const struct header *header, struct matdir *ret,
+                  struct err *err)
+{
+    int r = matdir_make(path, header, err);
+    return r < 0 ? err_prefix(err, r, "%s", path) : matdir_open(path, ret, err);
+}
+
+int matdir_sync(const struct matdir *m, struct err *err)
+{
+    if (fsync(m->fd) == 0 || errno == EINVAL || errno == ENOSYS)
+        return 0;
+    return err_errno(err, -errno, "%s: cannot sync", m->path);
+}

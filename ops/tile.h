@@ -1,0 +1,29 @@
+#ifndef BMFS_OPS_TILE_H
+#define BMFS_OPS_TILE_H
+
+/* A two-dimensional block in memory. Plain value. */
+
+#include "base/util.h"
+
+struct tile {
+    void *a;      /* not owned */
+    int m, n;     /* rows, columns */
+    int ld;       /* leading dimension: elements from one row to the next, or one column */
+    char type;    /* BLAS's letter: 's', 'd', 'c', 'z' */
+    bool fortran; /* column-major: a(i,j) is a[i + (size_t)j * ld]; else a[(size_t)i * ld + j] */
+};
+
+/* Bytes of an element of one of BLAS's types. */
+static inline size_t tile_element(char type)
+{
+    switch (type) {
+    case 's':
+        return 4;
+    case 'z':
+        return 16;
+    default:
+        return 8;
+    }
+}
+
+#endif

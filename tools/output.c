@@ -1,0 +1,58 @@
+#include "tools/output.h"
+
+#include "ops/remove.h"
+
+#include <errno.h>
+
+static int output_is_input(const struct output *o, const struct matdir_id *id, struct err *err)
+{
+    for (int i = 0; i < o->inputs; i++) {
+        const struct matdir *m = o->input[i];
+        if (m && matdir_same(&m->id, id))
+            return err_set(err, -EINVAL, "%s: the output is an input too (%s)", o->path, m->path);
+    }
+    return 0;
+}
+
+/* 1: a matrix is there that may be deleted; 0: nothing is; or as output_check(). */
+static int output_look(const struct output *o, struct err *err)
+{
+    CLEANUP(matdir_id_fini) struct matdir_id id = {0};
+    struct err ignored = {0};
+    int r = matdir_identify(o->path, &id, &ignored);
+    if (r == -ENOENT || r == -EINVAL)
+        return 0; /* whether what is there can become a matrix is matdir_create()'s to say */
+    if (r < 0) {
+        if (err)
+            *err = ignored;
+        return r;
+    }
+    r = output_is_input(o, &id, err);
+    if (r < 0 || o->force)
+        return r < 0 ? r : 1;
+    (void)err_set(err, -EEXIST, "%s: it exists already", o->path);
+    err_hint(err, "--force deletes it first");
+    return -EEXIST;
+}
+
+int output_check(const struct output *o, struct err *err)
+{
+    int r = output_look(o, err);
+    return r < 0 ? r : 0;
+}
+
+int output_make(const struct output *o, const struct header *header, struct matdir *ret,
+                struct err *err)
+{
+    struct remove_count count;
+    int r = output_look(o, err);
+    if (r > 0)
+        r = remove_matrix(o->path, false, NULL, &count, err);
+    return r < 0 ? r : matdir_create(o->path, header, ret, err);
+}
+
+void output_is_incomplete(const struct output *o, struct err *err)
+{
+    if (!err->hint[0])
+        err_hint(err, "%s is incomplete: remove it, or start again with --force", o->path);
+}

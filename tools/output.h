@@ -1,0 +1,27 @@
+#ifndef BMFS_TOOLS_OUTPUT_H
+#define BMFS_TOOLS_OUTPUT_H
+
+/* Making a command's output: never over one of its inputs, never over what is there without being
+ * told to. */
+
+#include "tools/cmd.h"
+
+struct output {
+    const char *path;
+    bool force;                        /* delete the matrix that is there */
+    const struct matdir *const *input; /* `inputs` of them; NULL ones are skipped */
+    int inputs;
+};
+
+/* 0 when the output can be made: nothing is there, or, with force, a matrix that is none of the
+ * inputs. -EINVAL: it is an input, or no matrix; -EEXIST. Changes nothing. */
+int output_check(const struct output *o, struct err *err);
+
+/* output_check(), deletes what is there with force, and makes the matrix. */
+int output_make(const struct output *o, const struct header *header, struct matdir *ret,
+                struct err *err);
+
+/* Adds to an error that ended the filling of an output what has become of it. */
+void output_is_incomplete(const struct output *o, struct err *err);
+
+#endif
