@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 enum {
-    CACHE_FAN_DIGITS = 3,        /* 4,096 folders of versions */
     CACHE_CHECKED_MAX = 1 << 16, /* versions remembered as checked; a power of two */
     CACHE_EVICT_PAUSE_MS = 500,  /* between evictions that found nothing to evict */
 };
@@ -29,7 +28,7 @@ struct cache {
     int objects_fd; /* DIR/objects */
     int mount_fd;   /* DIR/mounts/<id> */
     int lock_fd;    /* DIR/mounts/<id>/lock, locked */
-    char mount_id[33];
+    char mount_id[CACHE_DIR_MOUNT_DIGITS + 1];
     uint64_t size_max, free_min;
     void *usage_page;       /* DIR/usage, mapped */
     _Atomic uint64_t *used; /* in it, shared between processes */
@@ -209,7 +208,7 @@ static int cache_find(int fan_fd, const char *rest, char *name, size_t size, uin
 
 static int cache_fan(const struct cache *c, const char *id, bool make)
 {
-    char fan[CACHE_FAN_DIGITS + 1];
+    char fan[CACHE_DIR_FAN_DIGITS + 1];
     (void)snprintf(fan, sizeof(fan), "%s", id);
     int fd = -1;
     if (make)
@@ -248,7 +247,7 @@ int cache_get(struct cache *c, const char *id, uint64_t size, uint32_t *ret_crc,
     CLEANUP(closep) int fan = cache_fan(c, id, false);
     if (fan < 0)
         return -ENOENT;
-    if (cache_find(fan, id + CACHE_FAN_DIGITS, name, sizeof(name), &crc) < 0)
+    if (cache_find(fan, id + CACHE_DIR_FAN_DIGITS, name, sizeof(name), &crc) < 0)
         return -ENOENT;
     CLEANUP(closep) int fd = openat(fan, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
@@ -269,7 +268,7 @@ bool cache_has(struct cache *c, const char *id)
     char name[CACHE_ID_SIZE + 16];
     uint32_t crc = 0;
     CLEANUP(closep) int fan = cache_fan(c, id, false);
-    return fan >= 0 && cache_find(fan, id + CACHE_FAN_DIGITS, name, sizeof(name), &crc) == 0;
+    return fan >= 0 && cache_find(fan, id + CACHE_DIR_FAN_DIGITS, name, sizeof(name), &crc) == 0;
 }
 
 int cache_file_new(struct cache *c, struct cache_file *ret, struct err *err)
@@ -291,7 +290,7 @@ int cache_file_publish(struct cache *c, struct cache_file *f, const char *id, ui
     CLEANUP(closep) int fan = cache_fan(c, id, true);
     if (fan < 0)
         return fan;
-    (void)snprintf(name, sizeof(name), "%s.%08x", id + CACHE_FAN_DIGITS, crc);
+    (void)snprintf(name, sizeof(name), "%s.%08x", id + CACHE_DIR_FAN_DIGITS, crc);
     if (flock(f->fd, LOCK_SH | LOCK_NB) < 0)
         return -errno;
     if (renameat(c->mount_fd, f->name, fan, name) < 0)

@@ -134,12 +134,19 @@ void cache_dir_drop_mount(int dir_fd, const char *id)
 }
 
 /* Opens and locks mounts/<id>/lock. -EWOULDBLOCK: its mount lives. */
-static int cache_dir_lock_mount(int mount_fd)
+static int cache_dir_lock_mount(int mount_fd, int flags)
 {
-    CLEANUP(closep) int fd = openat(mount_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CLEANUP(closep) int fd = openat(mount_fd, "lock", O_RDWR | O_CLOEXEC | flags, 0600);
     if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
         return -errno;
     return TAKE_FD(fd);
+}
+
+/* True for exactly so many lower-case hex digits. The folder may be one that holds other things,
+ * too: nothing is ever removed that does not bear a name which only this file gives. */
+static bool cache_dir_is_hex(const char *text, size_t digits)
+{
+    return strlen(text) == digits && strspn(text, "0123456789abcdef") == digits;
 }
 
 static void cache_dir_drop_dead_mounts(int dir_fd)
@@ -150,16 +157,20 @@ static void cache_dir_drop_dead_mounts(int dir_fd)
     for (struct dirent *e = cache_dir_next(d); e; e = cache_dir_next(d)) {
         CLEANUP(closep)
         int fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        CLEANUP(closep) int lock = fd < 0 ? -1 : cache_dir_lock_mount(fd);
+        if (fd < 0 || !cache_dir_is_hex(e->d_name, CACHE_DIR_MOUNT_DIGITS))
+            continue;
+        CLEANUP(closep) int lock = cache_dir_lock_mount(fd, 0);
         if (lock >= 0)
             cache_dir_drop_mount(dir_fd, e->d_name);
+        else if (lock == -ENOENT) /* it died before it made its lock, or while it was removed */
+            (void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
     }
     (void)closedir(d);
 }
 
 int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_fd)
 {
-    unsigned char random[16];
+    unsigned char random[CACHE_DIR_MOUNT_DIGITS / 2];
     CLEANUP(closep) int mounts = -1;
     CLEANUP(closep) int fd = -1;
     /* A mount that starts makes its folder and its lock in two steps; the lock on the whole
@@ -177,7 +188,7 @@ int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_f
         r = cache_dir_sub(mounts, ret_id, &fd);
     if (r < 0)
         return r;
-    int lock = cache_dir_lock_mount(fd);
+    int lock = cache_dir_lock_mount(fd, O_CREAT);
     if (lock < 0)
         return lock;
     *ret_fd = TAKE_FD(fd);
@@ -216,10 +227,22 @@ struct cache_dir_file {
 };
 
 struct cache_dir_scan {
-    struct cache_dir_file *file; /* NULL: only count */
+    struct cache_dir_file *file; /* owned: the versions, if they are to be kept */
     size_t files, cap;
     uint64_t bytes; /* of everything that was seen */
 };
+
+/* "3fa", "<rest of the id>.<crc32c>". */
+static bool cache_dir_is_version(const char *fan, const char *name)
+{
+    char rest[CACHE_DIR_ID_DIGITS - CACHE_DIR_FAN_DIGITS + 1];
+    size_t len = sizeof(rest) - 1;
+    if (!cache_dir_is_hex(fan, CACHE_DIR_FAN_DIGITS) || strlen(name) <= len || name[len] != '.')
+        return false;
+    memcpy(rest, name, len);
+    rest[len] = '\0';
+    return cache_dir_is_hex(rest, len) && cache_dir_is_hex(name + len + 1, 8);
+}
 
 static void cache_dir_scan_file(struct cache_dir_scan *scan, DIR *d, const char *fan,
                                 const char *name, bool keep)
@@ -229,7 +252,7 @@ static void cache_dir_scan_file(struct cache_dir_scan *scan, DIR *d, const char 
         return;
     uint64_t bytes = (uint64_t)st.st_blocks * 512;
     scan->bytes += bytes;
-    if (!keep || strlen(name) >= sizeof(scan->file->name))
+    if (!keep || !cache_dir_is_version(fan, name))
         return;
     if (scan->files == scan->cap) {
         size_t cap = MAX(scan->cap * 2, (size_t)1024);

@@ -6,6 +6,12 @@
 
 #include "base/err.h"
 
+enum {
+    CACHE_DIR_ID_DIGITS = 64,    /* of a version's id, in hex */
+    CACHE_DIR_FAN_DIGITS = 3,    /* of them, the name of its folder: 4,096 folders of versions */
+    CACHE_DIR_MOUNT_DIGITS = 32, /* of a mount's random id */
+};
+
 /* Opens `path`, making it with mode 0700 (parents must exist). -EMEDIUMTYPE for a network file
  * system unless `any_fs`; -EACCES when it is not this user's alone. */
 int cache_dir_make(const char *path, bool any_fs, int *ret_fd, struct err *err);
@@ -17,7 +23,7 @@ int cache_dir_tag(int dir_fd);
 int cache_dir_sub(int dir_fd, const char *name, int *ret_fd);
 
 /* Makes mounts/<random id>, locked for as long as *ret_lock_fd is open, and removes the folders of
- * mounts whose lock nobody holds. `ret_id` holds 33 bytes. */
+ * mounts whose lock nobody holds. `ret_id` holds CACHE_DIR_MOUNT_DIGITS + 1 bytes. */
 int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_fd);
 
 /* Removes mounts/<id> with its files. */

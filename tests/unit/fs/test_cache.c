@@ -513,6 +513,35 @@ static void cache_removes_the_private_files_of_dead_mounts_only(void **state)
     cache_close(c);
 }
 
+static void cache_touches_nothing_that_is_not_its_own(void **state)
+{
+    (void)state;
+    CACHE_CASE(k);
+    static const char *const other[] = {
+        "cache/mounts/backup/photo.jpg",
+        "cache/mounts/0123456789abcdef0123456789abcdef/photo.jpg", /* no lock: no mount's */
+        "cache/objects/ab/cdef0123456789abcdef0123456789abcdef01", /* git's */
+        "cache/objects/abc/readme",
+        "cache/objects/abc/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abc.txt",
+        "cache/objects/xyz/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abc.00000000",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(other); i++)
+        scratch_write(&k.s, other[i], "precious");
+    cache_publish_closed(k.c, 1, CACHE_BIG);
+    cache_reopen(&k, 1);
+    assert_int_equal(cache_reserve(k.c, 1, false), -ENOSPC);
+    assert_false(cache_has(k.c, cache_id_of(1)));
+    for (size_t i = 0; i < ARRAY_SIZE(other); i++) {
+        if (access(scratch_at(&k.s, other[i]), F_OK) < 0)
+            fail_msg("%s is gone", other[i]);
+    }
+    /* The folder of a mount that died before it had its lock is its own. */
+    assert_int_equal(mkdir(scratch_at(&k.s, "cache/mounts/00000000000000000000000000000000"), 0700),
+                     0);
+    cache_reopen(&k, 1);
+    assert_int_equal(cache_count_files(&k, "mounts"), 3);
+}
+
 static void cache_dir_limits_are_the_users_or_follow_the_disk(void **state)
 {
     (void)state;
@@ -565,6 +594,7 @@ int main(void)
         cmocka_unit_test(cache_evicts_nothing_that_is_open_in_any_mount),
         cmocka_unit_test(cache_limit_holds_over_all_mounts),
         cmocka_unit_test(cache_removes_the_private_files_of_dead_mounts_only),
+        cmocka_unit_test(cache_touches_nothing_that_is_not_its_own),
         cmocka_unit_test(cache_dir_limits_are_the_users_or_follow_the_disk),
         cmocka_unit_test(cache_dir_evicts_nothing_when_the_goal_is_reached),
     };
