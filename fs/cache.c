@@ -97,8 +97,12 @@ static void cache_set_checked(struct cache *c, const char *id)
 static int cache_map_usage(struct cache *c)
 {
     CLEANUP(closep) int fd = openat(c->dir_fd, "usage", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 || ftruncate(fd, sizeof(*c->used)) < 0)
+    if (fd < 0)
         return -errno;
+    /* Its disk space is taken now: a full disk met by a store into the mapping would be SIGBUS. */
+    int r = posix_fallocate(fd, 0, sizeof(*c->used));
+    if (r != 0)
+        return -r;
     void *at = mmap(NULL, sizeof(*c->used), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED)
         return -errno;

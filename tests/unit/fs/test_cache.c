@@ -11,9 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
@@ -542,6 +544,44 @@ static void cache_touches_nothing_that_is_not_its_own(void **state)
     assert_int_equal(cache_count_files(&k, "mounts"), 3);
 }
 
+/* In a process of its own: what goes wrong here is a signal. */
+static int cache_open_in_child(struct cache_case *k)
+{
+    int status = 0;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct cache *c = NULL;
+        (void)signal(SIGBUS, SIG_DFL); /* cmocka catches it */
+        int r = cache_case_open(k, 1 << 20, &c);
+        cache_close(c);
+        _exit(-r);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void cache_says_when_the_disk_is_full(void **state)
+{
+    (void)state;
+    CACHE_CASE(k);
+    cache_close(TAKE(k.c));
+    if (mount("tmpfs", scratch_at(&k.s, "cache"), "tmpfs", 0, "size=64k,mode=0700") < 0)
+        skip(); /* needs root */
+    int first = cache_open_in_child(&k);
+    char block[4096] = {0};
+    int fd = open(scratch_at(&k.s, "cache/filler"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    (void)unlink(scratch_at(&k.s, "cache/usage"));
+    while (write(fd, block, sizeof(block)) > 0)
+        ;
+    int full = cache_open_in_child(&k);
+    (void)close(fd);
+    (void)umount2(scratch_at(&k.s, "cache"), MNT_DETACH);
+    assert_int_equal(first, 0);
+    assert_true(WIFEXITED(full));
+    assert_int_equal(WEXITSTATUS(full), ENOSPC);
+}
+
 static void cache_dir_limits_are_the_users_or_follow_the_disk(void **state)
 {
     (void)state;
@@ -595,6 +635,7 @@ int main(void)
         cmocka_unit_test(cache_limit_holds_over_all_mounts),
         cmocka_unit_test(cache_removes_the_private_files_of_dead_mounts_only),
         cmocka_unit_test(cache_touches_nothing_that_is_not_its_own),
+        cmocka_unit_test(cache_says_when_the_disk_is_full),
         cmocka_unit_test(cache_dir_limits_are_the_users_or_follow_the_disk),
         cmocka_unit_test(cache_dir_evicts_nothing_when_the_goal_is_reached),
     };
