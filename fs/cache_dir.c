@@ -287,12 +287,23 @@ static void cache_dir_scan_tree(struct cache_dir_scan *scan, int dir_fd, const c
     (void)closedir(top);
 }
 
+/* Counts every file of DIR/lost, which lie there side by side. */
+static void cache_dir_scan_lost(struct cache_dir_scan *scan, int dir_fd)
+{
+    DIR *d = cache_dir_list(dir_fd, "lost");
+    if (!d)
+        return;
+    for (struct dirent *f = cache_dir_next(d); f; f = cache_dir_next(d))
+        cache_dir_scan_file(scan, d, "", f->d_name, false);
+    (void)closedir(d);
+}
+
 uint64_t cache_dir_usage(int dir_fd)
 {
     struct cache_dir_scan scan = {0};
     cache_dir_scan_tree(&scan, dir_fd, "objects", false);
     cache_dir_scan_tree(&scan, dir_fd, "mounts", false);
-    cache_dir_scan_tree(&scan, dir_fd, "lost", false);
+    cache_dir_scan_lost(&scan, dir_fd);
     return scan.bytes;
 }
 
@@ -323,7 +334,7 @@ uint64_t cache_dir_evict(int dir_fd, const struct cache_dir_goal *goal)
     cache_dir_scan_tree(&scan, dir_fd, "objects", true);
     size_t files = scan.files;
     cache_dir_scan_tree(&scan, dir_fd, "mounts", false);
-    cache_dir_scan_tree(&scan, dir_fd, "lost", false);
+    cache_dir_scan_lost(&scan, dir_fd);
     if (files > 0)
         qsort(scan.file, files, sizeof(*scan.file), cache_dir_by_use);
     size_t left = files;

@@ -582,6 +582,22 @@ static void cache_says_when_the_disk_is_full(void **state)
     assert_int_equal(WEXITSTATUS(full), ENOSPC);
 }
 
+static void cache_counts_what_lies_in_lost(void **state)
+{
+    (void)state;
+    CACHE_CASE(k);
+    CLEANUP(freep) char *text = malloc(CACHE_BIG + 1);
+    memset(text, 'x', CACHE_BIG);
+    text[CACHE_BIG] = '\0';
+    scratch_write(&k.s, "cache/lost/1-a.data", text);
+    CLEANUP(closep) int dir = open(cache_dir(k.c), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_in_range(cache_dir_usage(dir), CACHE_BIG, CACHE_BIG + 65536);
+    struct cache_dir_goal goal = {.used_max = 1};
+    assert_in_range(cache_dir_evict(dir, &goal), CACHE_BIG, CACHE_BIG + 65536);
+    cache_reopen(&k, 1 << 30);
+    assert_in_range(cache_usage(k.c), CACHE_BIG, CACHE_BIG + 65536);
+}
+
 static void cache_dir_limits_are_the_users_or_follow_the_disk(void **state)
 {
     (void)state;
@@ -636,6 +652,7 @@ int main(void)
         cmocka_unit_test(cache_removes_the_private_files_of_dead_mounts_only),
         cmocka_unit_test(cache_touches_nothing_that_is_not_its_own),
         cmocka_unit_test(cache_says_when_the_disk_is_full),
+        cmocka_unit_test(cache_counts_what_lies_in_lost),
         cmocka_unit_test(cache_dir_limits_are_the_users_or_follow_the_disk),
         cmocka_unit_test(cache_dir_evicts_nothing_when_the_goal_is_reached),
     };
