@@ -324,14 +324,26 @@ void cache_file_path(const struct cache *c, const struct cache_file *f, char *ds
 static bool cache_fits(const struct cache *c, uint64_t bytes, bool must)
 {
     uint64_t used = atomic_load(c->used);
+    if (bytes > INT64_MAX)
+        return false;
     if (!must && (used > c->size_max || bytes > c->size_max - used))
         return false;
     return cache_dir_free(c->dir_fd) >= bytes + c->free_min;
 }
 
-/* Evicts for `bytes` more, unless that was tried in vain a moment ago. */
-static void cache_make_room(struct cache *c, uint64_t bytes)
+/* True when not even an empty cache would have room: nothing is to be gained by emptying it. */
+static bool cache_is_hopeless(const struct cache *c, uint64_t bytes, bool must)
 {
+    if (bytes > INT64_MAX || (!must && bytes > c->size_max))
+        return true;
+    return cache_dir_free(c->dir_fd) + atomic_load(c->used) < bytes + c->free_min;
+}
+
+/* Evicts for `bytes` more, unless that was tried in vain a moment ago. */
+static void cache_make_room(struct cache *c, uint64_t bytes, bool must)
+{
+    if (cache_is_hopeless(c, bytes, must))
+        return;
     LOCK_SCOPE(&c->evict_mu);
     if (cache_fits(c, bytes, false) || clock_ms() < c->evict_again_ms)
         return;
@@ -345,7 +357,7 @@ static void cache_make_room(struct cache *c, uint64_t bytes)
 int cache_reserve(struct cache *c, uint64_t bytes, bool must)
 {
     if (!cache_fits(c, bytes, false))
-        cache_make_room(c, bytes);
+        cache_make_room(c, bytes, must);
     if (!cache_fits(c, bytes, must))
         return -ENOSPC;
     (void)atomic_fetch_add(c->used, bytes);

@@ -598,6 +598,22 @@ static void cache_counts_what_lies_in_lost(void **state)
     assert_in_range(cache_usage(k.c), CACHE_BIG, CACHE_BIG + 65536);
 }
 
+static void cache_evicts_nothing_in_vain(void **state)
+{
+    (void)state;
+    CACHE_CASE(k);
+    cache_reopen(&k, 4 * CACHE_BIG);
+    cache_publish_closed(k.c, 1, CACHE_BIG);
+    assert_int_equal(cache_reserve(k.c, 5 * CACHE_BIG, false), -ENOSPC); /* above the limit */
+    assert_true(cache_has(k.c, cache_id_of(1)));
+    assert_int_equal(cache_reserve(k.c, 1ULL << 60, true), -ENOSPC); /* above any disk */
+    assert_int_equal(cache_reserve(k.c, UINT64_MAX, true), -ENOSPC);
+    assert_int_equal(cache_reserve(k.c, UINT64_MAX, false), -ENOSPC);
+    assert_true(cache_has(k.c, cache_id_of(1)));
+    assert_int_equal(cache_reserve(k.c, 5 * CACHE_BIG, true), 0); /* bytes that are written do */
+    assert_false(cache_has(k.c, cache_id_of(1)));
+}
+
 static void cache_dir_limits_are_the_users_or_follow_the_disk(void **state)
 {
     (void)state;
@@ -653,6 +669,7 @@ int main(void)
         cmocka_unit_test(cache_touches_nothing_that_is_not_its_own),
         cmocka_unit_test(cache_says_when_the_disk_is_full),
         cmocka_unit_test(cache_counts_what_lies_in_lost),
+        cmocka_unit_test(cache_evicts_nothing_in_vain),
         cmocka_unit_test(cache_dir_limits_are_the_users_or_follow_the_disk),
         cmocka_unit_test(cache_dir_evicts_nothing_when_the_goal_is_reached),
     };
