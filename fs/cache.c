@@ -125,7 +125,11 @@ static int cache_set_up(struct cache *c, const struct cache_conf *conf, struct e
         r = cache_map_usage(c);
     if (r < 0)
         return err_errno(err, r, "cache folder %s", conf->dir);
-    cache_dir_limits(c->dir_fd, conf->size_max, conf->free_min, &c->size_max, &c->free_min);
+    uint64_t used = cache_dir_usage(c->dir_fd);
+    atomic_store(c->used, used);
+    c->size_max = conf->size_max;
+    c->free_min = conf->free_min;
+    cache_dir_limits(c->dir_fd, used, &c->size_max, &c->free_min);
     return 0;
 }
 
@@ -144,7 +148,6 @@ int cache_open(const struct cache_conf *conf, struct cache **ret, struct err *er
         cache_close(c);
         return r;
     }
-    atomic_store(c->used, cache_dir_usage(c->dir_fd));
     *ret = c;
     return 0;
 }

@@ -26,7 +26,7 @@ struct cache_conf {
     const char *dir;   /* made with mode 0700 when absent */
     bool any_fs;       /* the user named the folder: take it even on a network file system */
     uint64_t size_max; /* bytes for all mounts together; 0: the smaller of 20 GiB and half of what
-                          is free now */
+                          is free now or in the folder already */
     uint64_t free_min; /* bytes that stay free on the file system; 0: a twentieth of it, at most
                           4 GiB */
 };

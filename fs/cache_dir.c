@@ -204,19 +204,16 @@ uint64_t cache_dir_free(int dir_fd)
     return (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
-void cache_dir_limits(int dir_fd, uint64_t size_max, uint64_t free_min, uint64_t *ret_size_max,
-                      uint64_t *ret_free_min)
+void cache_dir_limits(int dir_fd, uint64_t used, uint64_t *size_max, uint64_t *free_min)
 {
     struct statvfs fs;
     uint64_t total = 0;
     if (fstatvfs(dir_fd, &fs) == 0)
         total = (uint64_t)fs.f_blocks * fs.f_frsize;
-    if (size_max == 0)
-        size_max = MIN(CACHE_DIR_SIZE_DEFAULT, cache_dir_free(dir_fd) / 2);
-    if (free_min == 0)
-        free_min = MIN(CACHE_DIR_FREE_MAX, total / 20);
-    *ret_size_max = size_max;
-    *ret_free_min = free_min;
+    if (*size_max == 0)
+        *size_max = MIN(CACHE_DIR_SIZE_DEFAULT, (cache_dir_free(dir_fd) + used) / 2);
+    if (*free_min == 0)
+        *free_min = MIN(CACHE_DIR_FREE_MAX, total / 20);
 }
 
 struct cache_dir_file {

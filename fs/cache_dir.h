@@ -29,9 +29,8 @@ int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_f
 /* Removes mounts/<id> with its files. */
 void cache_dir_drop_mount(int dir_fd, const char *id);
 
-/* Fills in what the user left at 0. */
-void cache_dir_limits(int dir_fd, uint64_t size_max, uint64_t free_min, uint64_t *ret_size_max,
-                      uint64_t *ret_free_min);
+/* Fills in what the user left at 0. `used`: bytes in the folder, which are as good as free. */
+void cache_dir_limits(int dir_fd, uint64_t used, uint64_t *size_max, uint64_t *free_min);
 
 /* Bytes that the file system still gives to this user; 0 when it cannot say. */
 uint64_t cache_dir_free(int dir_fd);

@@ -618,15 +618,20 @@ static void cache_dir_limits_are_the_users_or_follow_the_disk(void **state)
 {
     (void)state;
     CACHE_CASE(k);
-    uint64_t size = 0;
-    uint64_t floor = 0;
+    uint64_t size = 7;
+    uint64_t floor = 8;
     CLEANUP(closep) int dir = open(cache_dir(k.c), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    cache_dir_limits(dir, 7, 8, &size, &floor);
+    cache_dir_limits(dir, 0, &size, &floor);
     assert_int_equal(size, 7);
     assert_int_equal(floor, 8);
-    cache_dir_limits(dir, 0, 0, &size, &floor);
+    size = floor = 0;
+    cache_dir_limits(dir, 0, &size, &floor);
     assert_in_range(size, 1, 20ULL << 30);
     assert_in_range(floor, 1, 4ULL << 30);
+    /* A folder that is full already does not make it smaller with each start. */
+    size = 0;
+    cache_dir_limits(dir, 1ULL << 50, &size, &floor);
+    assert_int_equal(size, 20ULL << 30);
     assert_int_equal(cache_dir_free(-1), 0);
 }
 
