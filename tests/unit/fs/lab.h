@@ -24,6 +24,7 @@ struct lab {
     struct store *fault; /* within it, for fault_..() */
     struct cache *cache;
     struct fs *fs;
+    struct fill_conf fill_conf; /* for fills of the test's own */
     struct err err;
     struct lab_conf conf;
 };
