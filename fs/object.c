@@ -204,6 +204,7 @@ static int object_source(struct object *o, struct err *err)
     }
     if (fd != -EOPNOTSUPP)
         return fd;
+    err_clear(err);
     struct err why = {0};
     uint32_t crc = 0;
     fd = cache_get(os->conf.cache, o->id, o->stat.size, &crc, &why);
