@@ -579,6 +579,12 @@ bool fill_is_useful(struct fill *f)
     return f->present_count > 0 && f->state != FILL_FAILED && f->error == 0;
 }
 
+bool fill_has_failed(struct fill *f)
+{
+    LOCK_SCOPE(&f->mu);
+    return f->error < 0;
+}
+
 int fill_complete_fd(struct fill *f)
 {
     LOCK_SCOPE(&f->mu);

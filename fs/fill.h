@@ -59,6 +59,9 @@ int fill_all(struct fill *f, struct err *err);
 /* True when a part of the object, however small, is in the file: worth keeping a while. */
 bool fill_is_useful(struct fill *f);
 
+/* True once what is missing can never be read: the version is gone from the store, or damaged. */
+bool fill_has_failed(struct fill *f);
+
 /* A descriptor of the published file, borrowed from the fill, or -1 before it is complete. */
 int fill_complete_fd(struct fill *f);
 

@@ -139,30 +139,38 @@ void object_unref(struct object *o)
         object_destroy(dead);
 }
 
-/* A reference to the object of this id if there is one. */
+/* A reference to the object of this id if there is one. One that is damaged or gone stays with
+ * those who have it open; whoever comes now starts anew. */
+static struct object *objects_find_locked(struct objects *os, const char *id)
+{
+    struct object *o = *objects_slot(os, id);
+    if (!o)
+        return NULL;
+    if (o->fill && fill_has_failed(o->fill)) {
+        objects_forget_locked(os, o);
+        return NULL;
+    }
+    if (o->refs++ == 0)
+        objects_idle_remove_locked(os, o);
+    return o;
+}
+
 static struct object *objects_find(struct objects *os, const char *id)
 {
     LOCK_SCOPE(&os->mu);
-    struct object *o = *objects_slot(os, id);
-    if (o && o->refs++ == 0)
-        objects_idle_remove_locked(os, o);
-    return o;
+    return objects_find_locked(os, id);
 }
 
 /* Enters a new object, or drops it for one that another thread entered meanwhile. */
 static struct object *objects_enter(struct objects *os, struct object *o)
 {
     struct object *other = NULL;
-    (void)pthread_mutex_lock(&os->mu);
-    struct object **at = objects_slot(os, o->id);
-    if (*at) {
-        other = *at;
-        if (other->refs++ == 0)
-            objects_idle_remove_locked(os, other);
-    } else {
-        *at = o;
+    {
+        LOCK_SCOPE(&os->mu);
+        other = objects_find_locked(os, o->id);
+        if (!other)
+            *objects_slot(os, o->id) = o;
     }
-    (void)pthread_mutex_unlock(&os->mu);
     if (!other)
         return o;
     object_destroy(o);

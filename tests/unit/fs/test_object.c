@@ -360,6 +360,25 @@ static void object_adopted_is_not_fetched(void **state)
     assert_int_equal(remote_count(lab.store).gets, 0);
 }
 
+static void object_that_failed_is_not_given_to_the_next(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    OBJECT(o);
+    OBJECT(p);
+    struct store_stat stat = lab_put(&lab, "k", 1, OBJECT_MIB);
+    assert_int_equal(objects_open(lab.fs->objects, "k", &stat, &o, &lab.err), 0);
+    remote_damage(lab.store, &(struct remote_damage){.flip = true});
+    assert_int_equal(object_all(o, &lab.err), -EBADMSG);
+    remote_damage(lab.store, &(struct remote_damage){0}); /* it was on the way, not in the store */
+    assert_int_equal(objects_open(lab.fs->objects, "k", &stat, &p, &lab.err), 0);
+    assert_true(object_reads(p, 1, 0, OBJECT_MIB));
+    assert_int_equal(object_pread(o, (char[1]){0}, 1, 0), -EBADMSG);
+    OBJECT(q);
+    assert_int_equal(objects_open(lab.fs->objects, "k", &stat, &q, &lab.err), 0);
+    assert_ptr_equal(p, q);
+}
+
 static void object_all_says_why_not(void **state)
 {
     (void)state;
@@ -392,6 +411,7 @@ int main(void)
         cmocka_unit_test(object_derived_fails_without_a_trace),
         cmocka_unit_test(object_derived_needs_room),
         cmocka_unit_test(object_adopted_is_not_fetched),
+        cmocka_unit_test(object_that_failed_is_not_given_to_the_next),
         cmocka_unit_test(object_all_says_why_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
