@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 enum { LAB_PATIENCE_MS = 20000 };
@@ -254,6 +255,31 @@ struct store_stat lab_put_block(struct lab *lab, const char *dir, int64_t i, int
     assert_int_equal(name_object(&lab_header.grid, index, obj), 0);
     lab_key(dir, obj, key, sizeof(key));
     return lab_put_bytes(lab, key, b.data, b.len);
+}
+
+bool lab_may_mount(void)
+{
+    struct scratch s;
+    scratch_init(&s);
+    bool may = mount("tmpfs", s.path, "tmpfs", 0, "size=16k") == 0;
+    if (may)
+        (void)umount2(s.path, MNT_DETACH);
+    else
+        print_message("needs the right to mount a tmpfs\n");
+    scratch_fini(&s);
+    return may;
+}
+
+void lab_mount_small(const char *path, int size_kib)
+{
+    char options[64];
+    (void)snprintf(options, sizeof(options), "size=%dk,mode=0700", size_kib);
+    assert_int_equal(mount("tmpfs", path, "tmpfs", 0, options), 0);
+}
+
+void lab_unmount(const char *path)
+{
+    (void)umount2(path, MNT_DETACH);
 }
 
 struct folder *lab_folder(struct lab *lab, const char *path)

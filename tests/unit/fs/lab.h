@@ -90,6 +90,12 @@ struct store_stat lab_put_header(struct lab *lab, const char *dir);
 struct buf lab_block(int64_t i, int64_t j);
 struct store_stat lab_put_block(struct lab *lab, const char *dir, int64_t i, int64_t j);
 
+/* Mounts a tmpfs of so many KiB on a folder, for tests of full disks. Ask first, before anything is
+ * set up: without the right to mount it says so and the test is to be skipped. */
+bool lab_may_mount(void);
+void lab_mount_small(const char *path, int size_kib);
+void lab_unmount(const char *path);
+
 /* The directory of a path, with a reference that lab_fini() does not need back. */
 struct folder *lab_folder(struct lab *lab, const char *path);
 
