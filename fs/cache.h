@@ -33,8 +33,9 @@ struct cache_conf {
 
 /* A private file of this mount. */
 struct cache_file {
-    int fd; /* owned, read-write */
+    int fd; /* owned, read-write; -1: none yet */
     char name[CACHE_NAME_SIZE];
+    uint64_t reserved; /* bytes that its owner got from cache_reserve() for it */
 };
 
 /* What the environment suggests: $SLURM_TMPDIR, $TMPDIR, else /var/tmp, each with a folder of the
@@ -64,14 +65,15 @@ int cache_get(struct cache *c, const char *id, uint64_t size, uint32_t *ret_crc,
 /* Whether cache_get() would find the version, its check aside. */
 bool cache_has(struct cache *c, const char *id);
 
-/* Makes a private file. 0 or -errno. */
+/* Makes a private file; what is reserved already stays. 0 or -errno. */
 int cache_file_new(struct cache *c, struct cache_file *ret, struct err *err);
 
 /* Turns a complete private file into version `id`; it keeps its descriptor, which must not be
- * written to any more, and its name is cleared. 0, or -errno: the file is still private. */
+ * written to any more, and its name is cleared. What was reserved for it and is not needed is given
+ * back. 0, or -errno: the file is still private. */
 int cache_file_publish(struct cache *c, struct cache_file *f, const char *id, uint32_t crc);
 
-/* Closes, and removes the file unless it was published. */
+/* Closes, removes the file unless it was published, and gives back what was reserved for it. */
 void cache_file_drop(struct cache *c, struct cache_file *f);
 
 /* The path of a private file, for renames to other folders. */
@@ -82,7 +84,7 @@ void cache_file_path(const struct cache *c, const struct cache_file *f, char *ds
  * being written go before clean ones. */
 int cache_reserve(struct cache *c, uint64_t bytes, bool must);
 
-/* Gives back what was reserved and is not in use any more. */
+/* Gives back what was reserved and belongs to no file. */
 void cache_release(struct cache *c, uint64_t bytes);
 
 /* Bytes in use by all mounts, as far as known. */

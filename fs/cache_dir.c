@@ -149,11 +149,13 @@ static bool cache_dir_is_hex(const char *text, size_t digits)
     return strlen(text) == digits && strspn(text, "0123456789abcdef") == digits;
 }
 
-static void cache_dir_drop_dead_mounts(int dir_fd)
+/* Returns how many others live. */
+static int cache_dir_drop_dead_mounts(int dir_fd)
 {
+    int alive = 0;
     DIR *d = cache_dir_list(dir_fd, "mounts");
     if (!d)
-        return;
+        return 0;
     for (struct dirent *e = cache_dir_next(d); e; e = cache_dir_next(d)) {
         CLEANUP(closep)
         int fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -164,8 +166,10 @@ static void cache_dir_drop_dead_mounts(int dir_fd)
             cache_dir_drop_mount(dir_fd, e->d_name);
         else if (lock == -ENOENT) /* it died before it made its lock, or while it was removed */
             (void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
+        alive += lock == -EWOULDBLOCK;
     }
     (void)closedir(d);
+    return alive;
 }
 
 int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_fd)
@@ -178,7 +182,7 @@ int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_f
     CLEANUP(closep) int all = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (all < 0 || flock(all, LOCK_EX) < 0)
         return -errno;
-    cache_dir_drop_dead_mounts(dir_fd);
+    int alive = cache_dir_drop_dead_mounts(dir_fd);
     int r = random_bytes(random, sizeof(random));
     if (r < 0)
         return r;
@@ -193,7 +197,7 @@ int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_f
         return lock;
     *ret_fd = TAKE_FD(fd);
     *ret_lock_fd = lock;
-    return 0;
+    return alive;
 }
 
 uint64_t cache_dir_free(int dir_fd)
@@ -245,7 +249,8 @@ static void cache_dir_scan_file(struct cache_dir_scan *scan, DIR *d, const char 
                                 const char *name, bool keep)
 {
     struct stat st;
-    if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+    if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+        strcmp(name, "lock") == 0)
         return;
     uint64_t bytes = (uint64_t)st.st_blocks * 512;
     scan->bytes += bytes;
@@ -266,41 +271,62 @@ static void cache_dir_scan_file(struct cache_dir_scan *scan, DIR *d, const char 
     f->bytes = bytes;
 }
 
-/* Counts every file two levels below `name` ("objects" or "mounts"). */
-static void cache_dir_scan_tree(struct cache_dir_scan *scan, int dir_fd, const char *name,
-                                bool keep)
+/* Counts the files of one folder; with `keep`, those that are versions are noted. */
+static void cache_dir_scan_folder(struct cache_dir_scan *scan, int parent_fd, const char *name,
+                                  bool keep)
 {
-    DIR *top = cache_dir_list(dir_fd, name);
-    if (!top)
-        return;
-    for (struct dirent *e = cache_dir_next(top); e; e = cache_dir_next(top)) {
-        DIR *d = cache_dir_list(dirfd(top), e->d_name);
-        if (!d)
-            continue;
-        for (struct dirent *f = cache_dir_next(d); f; f = cache_dir_next(d))
-            cache_dir_scan_file(scan, d, e->d_name, f->d_name, keep);
-        (void)closedir(d);
-    }
-    (void)closedir(top);
-}
-
-/* Counts every file of DIR/lost, which lie there side by side. */
-static void cache_dir_scan_lost(struct cache_dir_scan *scan, int dir_fd)
-{
-    DIR *d = cache_dir_list(dir_fd, "lost");
+    DIR *d = cache_dir_list(parent_fd, name);
     if (!d)
         return;
     for (struct dirent *f = cache_dir_next(d); f; f = cache_dir_next(d))
-        cache_dir_scan_file(scan, d, "", f->d_name, false);
+        cache_dir_scan_file(scan, d, name, f->d_name, keep);
     (void)closedir(d);
+}
+
+static void cache_dir_scan_objects(struct cache_dir_scan *scan, int dir_fd, bool keep)
+{
+    DIR *top = cache_dir_list(dir_fd, "objects");
+    if (!top)
+        return;
+    for (struct dirent *e = cache_dir_next(top); e; e = cache_dir_next(top))
+        cache_dir_scan_folder(scan, dirfd(top), e->d_name, keep);
+    (void)closedir(top);
+}
+
+/* What a mount says that it has reserved: the first bytes of its lock, which it has mapped. */
+static uint64_t cache_dir_reserved(int mounts_fd, const char *id)
+{
+    char path[CACHE_DIR_MOUNT_DIGITS + 8];
+    uint64_t bytes = 0;
+    if (!cache_dir_is_hex(id, CACHE_DIR_MOUNT_DIGITS))
+        return 0;
+    (void)snprintf(path, sizeof(path), "%s/lock", id);
+    CLEANUP(closep) int fd = openat(mounts_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd >= 0 && pread_full(fd, &bytes, sizeof(bytes), 0) == 0 ? bytes : 0;
+}
+
+/* Counts the private files of all mounts but `skip` (NULL: none), or what is reserved for them. */
+static void cache_dir_scan_mounts(struct cache_dir_scan *scan, int dir_fd, const char *skip)
+{
+    DIR *top = cache_dir_list(dir_fd, "mounts");
+    if (!top)
+        return;
+    for (struct dirent *e = cache_dir_next(top); e; e = cache_dir_next(top)) {
+        struct cache_dir_scan one = {0};
+        if (skip && strcmp(e->d_name, skip) == 0)
+            continue;
+        cache_dir_scan_folder(&one, dirfd(top), e->d_name, false);
+        scan->bytes += MAX(one.bytes, cache_dir_reserved(dirfd(top), e->d_name));
+    }
+    (void)closedir(top);
 }
 
 uint64_t cache_dir_usage(int dir_fd)
 {
     struct cache_dir_scan scan = {0};
-    cache_dir_scan_tree(&scan, dir_fd, "objects", false);
-    cache_dir_scan_tree(&scan, dir_fd, "mounts", false);
-    cache_dir_scan_lost(&scan, dir_fd);
+    cache_dir_scan_objects(&scan, dir_fd, false);
+    cache_dir_scan_mounts(&scan, dir_fd, NULL);
+    cache_dir_scan_folder(&scan, dir_fd, "lost", false);
     return scan.bytes;
 }
 
@@ -328,10 +354,10 @@ uint64_t cache_dir_evict(int dir_fd, const struct cache_dir_goal *goal)
     if (lock < 0 || flock(lock, LOCK_EX) < 0)
         return cache_dir_usage(dir_fd);
     struct cache_dir_scan scan = {0};
-    cache_dir_scan_tree(&scan, dir_fd, "objects", true);
+    cache_dir_scan_objects(&scan, dir_fd, true);
     size_t files = scan.files;
-    cache_dir_scan_tree(&scan, dir_fd, "mounts", false);
-    cache_dir_scan_lost(&scan, dir_fd);
+    cache_dir_scan_mounts(&scan, dir_fd, goal->mount_id);
+    cache_dir_scan_folder(&scan, dir_fd, "lost", false);
     if (files > 0)
         qsort(scan.file, files, sizeof(*scan.file), cache_dir_by_use);
     size_t left = files;

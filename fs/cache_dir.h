@@ -23,7 +23,8 @@ int cache_dir_tag(int dir_fd);
 int cache_dir_sub(int dir_fd, const char *name, int *ret_fd);
 
 /* Makes mounts/<random id>, locked for as long as *ret_lock_fd is open, and removes the folders of
- * mounts whose lock nobody holds. `ret_id` holds CACHE_DIR_MOUNT_DIGITS + 1 bytes. */
+ * mounts whose lock nobody holds. `ret_id` holds CACHE_DIR_MOUNT_DIGITS + 1 bytes. Returns the
+ * number of other mounts that live, or -errno. */
 int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_fd);
 
 /* Removes mounts/<id> with its files. */
@@ -35,16 +36,19 @@ void cache_dir_limits(int dir_fd, uint64_t used, uint64_t *size_max, uint64_t *f
 /* Bytes that the file system still gives to this user; 0 when it cannot say. */
 uint64_t cache_dir_free(int dir_fd);
 
-/* Bytes on disk of all files in the folder. */
+/* Bytes on disk of all files in the folder; of running mounts, what they have reserved if that is
+ * more. A mount keeps that sum as a uint64_t at the beginning of its lock. */
 uint64_t cache_dir_usage(int dir_fd);
 
 struct cache_dir_goal {
-    uint64_t used_max; /* evict until no more bytes than this are used */
-    uint64_t free_min; /* and no fewer than these are free */
+    uint64_t used_max;    /* evict until no more bytes than this are used */
+    uint64_t free_min;    /* and no fewer than these are free */
+    const char *mount_id; /* NULL, or the mount whose private files are not counted: it knows what
+                             it has reserved for them, written or not */
 };
 
 /* Unlinks versions, the longest unused first, until the goal is reached or nothing is left that is
- * not open somewhere. Returns the bytes then in use. One process at a time (DIR/lock). */
+ * not open somewhere. Returns the bytes then counted. One process at a time (DIR/lock). */
 uint64_t cache_dir_evict(int dir_fd, const struct cache_dir_goal *goal);
 
 #endif

@@ -40,7 +40,6 @@ struct fill {
     enum fill_state state;
     int error;              /* FAILED: what reads get; also -ESTALE once the version is gone */
     struct cache_file file; /* fd -1 until the first bytes */
-    uint64_t reserved;      /* bytes asked from the cache and not published */
     uint8_t *present;       /* a bit a chunk */
     uint8_t *coming;        /* a bit a chunk: a GET is under way */
     size_t present_count;
@@ -108,7 +107,6 @@ void fill_unref(struct fill *f)
     if (!f || atomic_fetch_sub(&f->refs, 1) != 1)
         return;
     cache_file_drop(f->conf->cache, &f->file);
-    cache_release(f->conf->cache, f->reserved);
     (void)pthread_mutex_destroy(&f->mu);
     free(f->present);
     free(f->coming);
@@ -266,8 +264,6 @@ static void fill_finish(struct fill *f)
     } else {
         /* A version that could not be published is served all the same, while it is open. */
         f->state = FILL_COMPLETE;
-        if (r == 0)
-            f->reserved = 0;
     }
     (void)pthread_mutex_unlock(&f->mu);
 }
@@ -296,7 +292,7 @@ static int fill_make_room(struct fill *f, uint64_t bytes)
     if (r < 0)
         cache_release(f->conf->cache, bytes);
     else
-        f->reserved += bytes;
+        f->file.reserved += bytes;
     return r;
 }
 

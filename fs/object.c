@@ -257,6 +257,7 @@ static int object_derive(struct object *o, object_make_fn *make, void *arg, stru
     int r = cache_reserve(c, o->stat.size, true);
     if (r < 0)
         return err_set(err, r, "the cache has no room");
+    file.reserved = o->stat.size;
     r = cache_file_new(c, &file, err);
     if (r == 0)
         r = make(arg, file.fd, err);
@@ -266,8 +267,6 @@ static int object_derive(struct object *o, object_make_fn *make, void *arg, stru
         r = cache_file_publish(c, &file, o->id, crc);
     if (r == 0)
         o->fd = TAKE_FD(file.fd);
-    else
-        cache_release(c, o->stat.size);
     cache_file_drop(c, &file);
     return r;
 }

@@ -85,6 +85,7 @@ static int cache_publish(struct cache *c, unsigned n, size_t len)
     struct cache_file f = {.fd = -1};
     CLEANUP(freep) void *data = lab_bytes(n, 0, len);
     assert_int_equal(cache_reserve(c, len, false), 0);
+    f.reserved = len;
     assert_int_equal(cache_file_new(c, &f, NULL), 0);
     assert_int_equal(pwrite_full(f.fd, data, len, 0), 0);
     assert_int_equal(cache_file_publish(c, &f, cache_id_of(n), crc32c(0, data, len)), 0);
@@ -614,6 +615,44 @@ static void cache_evicts_nothing_in_vain(void **state)
     assert_false(cache_has(k.c, cache_id_of(1)));
 }
 
+static void cache_remembers_what_is_reserved_through_an_eviction(void **state)
+{
+    (void)state;
+    CACHE_CASE(k);
+    cache_reopen(&k, 4 * CACHE_BIG);
+    cache_publish_closed(k.c, 1, CACHE_BIG);
+    assert_int_equal(cache_reserve(k.c, 3 * CACHE_BIG, false), 0); /* and nothing written yet */
+    assert_int_equal(cache_reserve(k.c, CACHE_BIG / 2, false), 0); /* version 1 goes for it */
+    assert_false(cache_has(k.c, cache_id_of(1)));
+    assert_int_equal(cache_usage(k.c), 3 * CACHE_BIG + CACHE_BIG / 2);
+    assert_int_equal(cache_reserve(k.c, CACHE_BIG, false), -ENOSPC);
+    /* Another mount that starts takes nothing of it back, and does not forget it. */
+    struct cache *other = NULL;
+    assert_int_equal(cache_case_open(&k, 4 * CACHE_BIG, &other), 0);
+    assert_int_equal(cache_usage(other), 3 * CACHE_BIG + CACHE_BIG / 2);
+    assert_int_equal(cache_reserve(other, CACHE_BIG, false), -ENOSPC);
+    cache_close(other);
+}
+
+static void cache_counts_a_file_once_however_it_came(void **state)
+{
+    (void)state;
+    CACHE_CASE(k);
+    struct cache_file f = {.fd = -1};
+    cache_publish_closed(k.c, 1, CACHE_BIG);
+    assert_int_equal(cache_usage(k.c), CACHE_BIG);
+    cache_publish_closed(k.c, 1, CACHE_BIG); /* the same again */
+    assert_int_equal(cache_usage(k.c), CACHE_BIG);
+    assert_int_equal(cache_reserve(k.c, 3 * CACHE_BIG, false), 0);
+    f.reserved = 3 * CACHE_BIG; /* more than it needs */
+    assert_int_equal(cache_file_new(k.c, &f, NULL), 0);
+    assert_int_equal(pwrite_full(f.fd, "abc", 3, 0), 0);
+    assert_int_equal(cache_file_publish(k.c, &f, cache_id_of(2), crc32c(0, "abc", 3)), 0);
+    assert_int_equal(cache_usage(k.c), CACHE_BIG + 3);
+    cache_file_drop(k.c, &f);
+    assert_int_equal(cache_usage(k.c), CACHE_BIG + 3);
+}
+
 static void cache_dir_limits_are_the_users_or_follow_the_disk(void **state)
 {
     (void)state;
@@ -675,6 +714,8 @@ int main(void)
         cmocka_unit_test(cache_says_when_the_disk_is_full),
         cmocka_unit_test(cache_counts_what_lies_in_lost),
         cmocka_unit_test(cache_evicts_nothing_in_vain),
+        cmocka_unit_test(cache_remembers_what_is_reserved_through_an_eviction),
+        cmocka_unit_test(cache_counts_a_file_once_however_it_came),
         cmocka_unit_test(cache_dir_limits_are_the_users_or_follow_the_disk),
         cmocka_unit_test(cache_dir_evicts_nothing_when_the_goal_is_reached),
     };

@@ -8,9 +8,13 @@
 #include "tests/unit/fs/remote.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #define STAGE_MIB ((uint64_t)1 << 20)
 
@@ -281,7 +285,7 @@ static void stage_fails_writes_when_nobody_can_load(void **state)
     assert_int_equal(stage_put(s, "x", 10), -ESHUTDOWN);
     struct stage_view view;
     assert_int_equal(stage_hold(s, &view), -ESHUTDOWN);
-    assert_int_equal(cache_usage(lab.cache), STAGE_MIB); /* asked for, to be given back */
+    assert_int_equal(cache_usage(lab.cache), 0);
 }
 
 static void stage_holds_writes_back_until_it_is_settled(void **state)
@@ -565,6 +569,96 @@ static void stage_takes_writes_from_many_threads(void **state)
     }
 }
 
+/* Waits until some thread of this process waits for a lock on a file. */
+static void stage_wait_for_blocked_flock(void)
+{
+    int64_t until_ms = clock_ms() + 10000;
+    char wanted[64];
+    (void)snprintf(wanted, sizeof(wanted), " %d ", getpid());
+    while (clock_ms() < until_ms) {
+        char line[256];
+        bool blocked = false;
+        FILE *f = fopen("/proc/locks", "re");
+        assert_non_null(f);
+        while (fgets(line, sizeof(line), f))
+            blocked |= strstr(line, "-> FLOCK") && strstr(line, wanted);
+        (void)fclose(f);
+        if (blocked)
+            return;
+    }
+    fail_msg("nobody waits for a lock");
+}
+
+struct stage_asker {
+    struct stage *s;
+    struct lab_answer *answer;
+};
+
+static void *stage_ask_size(void *arg)
+{
+    struct stage_asker *asker = arg;
+    lab_answer_change(asker->answer, (int)stage_size(asker->s));
+    return NULL;
+}
+
+static void *stage_write_much(void *arg)
+{
+    struct stage *s = arg;
+    (void)stage_put_bytes(s, 2, 0, 3 * STAGE_MIB);
+    return NULL;
+}
+
+/* An eviction may take seconds, and who asks for attributes holds the mutex of all names. */
+static void stage_can_be_asked_for_its_size_while_the_cache_evicts(void **state)
+{
+    (void)state;
+    LAB(lab, .cache_max = 2 * STAGE_MIB);
+    STAGE(s);
+    pthread_t writer;
+    pthread_t reader;
+    LAB_ANSWER(a);
+    stage_start(&lab, NULL, &s);
+    struct stage_asker asker = {s, &a};
+    int lock = open(scratch_at(&lab.dir, "cache/lock"), O_RDWR | O_CLOEXEC);
+    assert_int_equal(flock(lock, LOCK_EX), 0); /* another mount evicts */
+    assert_int_equal(pthread_create(&writer, NULL, stage_write_much, s), 0);
+    stage_wait_for_blocked_flock();
+    assert_int_equal(pthread_create(&reader, NULL, stage_ask_size, &asker), 0);
+    int r = lab_wait(&a);
+    (void)close(lock);
+    (void)pthread_join(writer, NULL);
+    (void)pthread_join(reader, NULL);
+    assert_int_equal(r, 0);
+    assert_true(stage_has(s, 2, 0, 3 * STAGE_MIB));
+}
+
+static void stage_truncations_run_alone(void **state)
+{
+    (void)state;
+    LAB(lab, .cache_max = 2 * STAGE_MIB);
+    STAGE(s);
+    pthread_t writer;
+    LAB_ANSWER(cut);
+    LAB_ANSWER(late);
+    stage_start(&lab, NULL, &s);
+    int lock = open(scratch_at(&lab.dir, "cache/lock"), O_RDWR | O_CLOEXEC);
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    assert_int_equal(pthread_create(&writer, NULL, stage_write_much, s), 0);
+    stage_wait_for_blocked_flock(); /* the write has begun and asks for room */
+    stage_truncate(s, 10, lab_answer_change, &cut);
+    stage_write(s, "late", 4, 20, false, lab_answer_change, &late);
+    assert_false(lab_has_come(&cut));
+    assert_false(lab_has_come(&late));
+    (void)close(lock);
+    (void)pthread_join(writer, NULL);
+    assert_int_equal(lab_wait(&cut), 0);
+    assert_int_equal(lab_wait(&late), 0);
+    assert_int_equal(stage_size(s), 24);
+    assert_true(stage_has(s, 2, 0, 10));
+    assert_true(stage_has_zeros(s, 10, 10));
+    assert_false(stage_look(s).whole);
+}
+
 static void stage_gives_its_room_back(void **state)
 {
     (void)state;
@@ -612,6 +706,8 @@ int main(void)
         cmocka_unit_test(stage_fails_writes_below_the_floor),
         cmocka_unit_test(stage_fails_writes_on_a_full_disk),
         cmocka_unit_test(stage_takes_writes_from_many_threads),
+        cmocka_unit_test(stage_can_be_asked_for_its_size_while_the_cache_evicts),
+        cmocka_unit_test(stage_truncations_run_alone),
         cmocka_unit_test(stage_gives_its_room_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
