@@ -39,6 +39,7 @@ struct stage {
     /* guarded by mu: */
     pthread_cond_t quiet; /* `busy` fell to 0, or the state changed */
     enum stage_state state;
+    int load_error;      /* of the latest load, when it failed */
     int busy;            /* reads and changes that use the file right now, outside the lock */
     int changing;        /* of them, changes */
     bool cutting;        /* the one that changes is a truncation: they run alone */
@@ -402,6 +403,7 @@ static void stage_load_job(void *arg)
     {
         LOCK_SCOPE(&s->mu);
         stage_wait_quiet_locked(s);
+        s->load_error = r;
         if (r == 0) {
             rest = (struct stage_rest){.file = s->file}; /* of FROZEN: only its descriptor */
             s->file = file;
@@ -615,10 +617,14 @@ void stage_set_dirty(struct stage *s)
 int stage_hold(struct stage *s, struct stage_view *ret)
 {
     LOCK_SCOPE(&s->mu);
-    for (;;) {
+    for (bool tried = false;;) {
         int r = 0;
-        if ((s->state == STAGE_BASE || s->state == STAGE_FROZEN) && s->busy == 0)
+        if ((s->state == STAGE_BASE || s->state == STAGE_FROZEN) && s->busy == 0) {
+            if (tried && s->load_error < 0)
+                return s->load_error;
             r = s->size == 0 ? stage_start_empty_locked(s) : stage_start_load_locked(s);
+            tried = true;
+        }
         if (r < 0)
             return r;
         if (s->state == STAGE_OWN && s->busy == 0 && !s->first)

@@ -288,6 +288,20 @@ static void stage_fails_writes_when_nobody_can_load(void **state)
     assert_int_equal(cache_usage(lab.cache), 0);
 }
 
+static void stage_hold_fails_when_the_base_cannot_be_loaded(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    STAGE(s);
+    stage_start_over(&lab, STAGE_MIB, &s);
+    struct stage_view view;
+    assert_int_equal(fault_parse(lab.fault, "get:1+:broken", NULL), 0);
+    assert_int_equal(stage_hold(s, &view), -EIO);
+    fault_clear(lab.fault);
+    assert_int_equal(stage_hold(s, &view), 0); /* nothing was held, and it may work later */
+    stage_settle(s, false);
+}
+
 static void stage_holds_writes_back_until_it_is_settled(void **state)
 {
     (void)state;
@@ -694,6 +708,7 @@ int main(void)
         cmocka_unit_test(stage_cuts_and_grows_its_base),
         cmocka_unit_test(stage_fails_writes_when_its_base_cannot_be_loaded),
         cmocka_unit_test(stage_fails_writes_when_nobody_can_load),
+        cmocka_unit_test(stage_hold_fails_when_the_base_cannot_be_loaded),
         cmocka_unit_test(stage_holds_writes_back_until_it_is_settled),
         cmocka_unit_test(stage_stays_dirty_when_it_was_not_sent),
         cmocka_unit_test(stage_holds_a_base_by_loading_it),
