@@ -234,7 +234,7 @@ static void stage_note_locked(struct stage *s, const struct stage_change *c, uin
         break;
     case STAGE_TRUNCATE:
         extent_cut(&s->written, end);
-        s->cut = end != s->size;
+        s->cut |= end != s->size;
         s->size = end;
         break;
     case STAGE_ALLOCATE:
@@ -407,6 +407,7 @@ static void stage_load_job(void *arg)
         if (r == 0) {
             rest = (struct stage_rest){.file = s->file}; /* of FROZEN: only its descriptor */
             s->file = file;
+            extent_clear(&s->written);
             extent_add(&s->written, 0, s->size);
             s->state = STAGE_OWN;
         } else {

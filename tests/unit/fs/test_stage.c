@@ -673,6 +673,35 @@ static void stage_truncations_run_alone(void **state)
     assert_false(stage_look(s).whole);
 }
 
+static void stage_stays_cut_when_it_is_cut_again(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    STAGE(s);
+    stage_start(&lab, NULL, &s);
+    assert_int_equal(stage_put(s, "text", 0), 0);
+    assert_int_equal(stage_resize(s, 0), 0);
+    assert_int_equal(stage_resize(s, 0), 0);
+    assert_true(stage_look(s).cut);
+}
+
+static void stage_knows_that_a_copy_is_whole(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    STAGE(s);
+    struct store_stat stat;
+    stage_start(&lab, NULL, &s);
+    /* Backwards with gaps: more ranges than are remembered. */
+    for (uint64_t i = EXTENT_RANGES_MAX + 1; i-- > 0;)
+        assert_int_equal(stage_put(s, "x", 2 * i), 0);
+    assert_int_equal(stage_put_bytes(s, 5, 0, 2 * EXTENT_RANGES_MAX + 1), 0);
+    assert_false(stage_look(s).whole); /* it gave up */
+    stage_freeze(&lab, s, "one", &stat);
+    assert_int_equal(stage_put(s, "x", 7), 0);
+    assert_true(stage_look(s).whole);
+}
+
 static void stage_gives_its_room_back(void **state)
 {
     (void)state;
@@ -723,6 +752,8 @@ int main(void)
         cmocka_unit_test(stage_takes_writes_from_many_threads),
         cmocka_unit_test(stage_can_be_asked_for_its_size_while_the_cache_evicts),
         cmocka_unit_test(stage_truncations_run_alone),
+        cmocka_unit_test(stage_stays_cut_when_it_is_cut_again),
+        cmocka_unit_test(stage_knows_that_a_copy_is_whole),
         cmocka_unit_test(stage_gives_its_room_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
