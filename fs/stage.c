@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -205,6 +206,25 @@ static int stage_reserve(struct stage *s, uint64_t size)
     return r;
 }
 
+/* A file system that cannot promise room can still give a length. */
+static int stage_do_allocate(int fd, const struct stage_change *c)
+{
+    struct stat st;
+    int r = 0;
+    do {
+        int mode = c->grow ? 0 : FALLOC_FL_KEEP_SIZE;
+        r = fallocate(fd, mode, (off_t)c->off, (off_t)c->len) < 0 ? -errno : 0;
+    } while (r == -EINTR);
+    if (r != -EOPNOTSUPP)
+        return r;
+    if (!c->grow)
+        return 0; /* only advice */
+    off_t end = (off_t)(c->off + c->len);
+    if (fstat(fd, &st) < 0 || (st.st_size < end && ftruncate(fd, end) < 0))
+        return -errno;
+    return 0;
+}
+
 /* Does to the file what a change asks for. */
 static int stage_do_file(int fd, const struct stage_change *c)
 {
@@ -216,10 +236,7 @@ static int stage_do_file(int fd, const struct stage_change *c)
     case STAGE_ALLOCATE:
         break;
     }
-    if (fallocate(fd, c->grow ? 0 : FALLOC_FL_KEEP_SIZE, (off_t)c->off, (off_t)c->len) == 0 ||
-        errno == EINTR)
-        return 0;
-    return errno == EOPNOTSUPP && !c->grow ? 0 : -errno; /* only advice when nothing grows */
+    return stage_do_allocate(fd, c);
 }
 
 /* Notes what a change has done. */

@@ -14,9 +14,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define STAGE_MIB ((uint64_t)1 << 20)
+
+/* The linker puts this before libc's: it fails with this code, EINTR only once. */
+static int stage_fallocate_code;
+
+int __real_fallocate64(int fd, int mode, off_t off, off_t len);
+int __wrap_fallocate64(int fd, int mode, off_t off, off_t len);
+int __wrap_fallocate64(int fd, int mode, off_t off, off_t len)
+{
+    int code = stage_fallocate_code;
+    if (code == 0)
+        return __real_fallocate64(fd, mode, off, len);
+    if (code == EINTR)
+        stage_fallocate_code = 0;
+    errno = code;
+    return -1;
+}
 
 static void stage_drop(struct stage **s)
 {
@@ -702,6 +719,31 @@ static void stage_knows_that_a_copy_is_whole(void **state)
     assert_true(stage_look(s).whole);
 }
 
+static void stage_gives_a_length_where_no_room_can_be_promised(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    STAGE(s);
+    stage_start(&lab, NULL, &s);
+    assert_int_equal(stage_put(s, "abc", 0), 0);
+    stage_fallocate_code = EOPNOTSUPP;
+    assert_int_equal(stage_ask_room(s, 0, 1000, false), 0);
+    assert_int_equal(stage_size(s), 3);
+    assert_int_equal(stage_ask_room(s, 0, 2, true), 0);
+    assert_true(stage_says(s, "abc", 0));
+    assert_int_equal(stage_ask_room(s, 0, 1000, true), 0);
+    stage_fallocate_code = EINTR;
+    assert_int_equal(stage_ask_room(s, 0, 2000, true), 0);
+    assert_int_equal(stage_fallocate_code, 0);
+    struct stage_view view;
+    struct stat st;
+    assert_int_equal(stage_hold(s, &view), 0);
+    assert_int_equal(view.size, 2000);
+    assert_int_equal(fstat(view.fd, &st), 0);
+    assert_int_equal(st.st_size, 2000); /* else it could not be sent */
+    stage_settle(s, false);
+}
+
 static void stage_gives_its_room_back(void **state)
 {
     (void)state;
@@ -754,6 +796,7 @@ int main(void)
         cmocka_unit_test(stage_truncations_run_alone),
         cmocka_unit_test(stage_stays_cut_when_it_is_cut_again),
         cmocka_unit_test(stage_knows_that_a_copy_is_whole),
+        cmocka_unit_test(stage_gives_a_length_where_no_room_can_be_promised),
         cmocka_unit_test(stage_gives_its_room_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
