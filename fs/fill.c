@@ -54,8 +54,9 @@ struct fill {
 struct fill_part {
     struct fill *fill; /* a reference */
     size_t first, count;
-    size_t done; /* of them, written */
-    int error;   /* what the file said when writing to it failed */
+    size_t done;       /* of them, written */
+    uint64_t reserved; /* bytes asked for them */
+    int error;         /* what the file said when writing to it failed */
 };
 
 static bool fill_bit(const uint8_t *bits, size_t i)
@@ -280,20 +281,36 @@ static bool fill_chunk_done_locked(struct fill *f, size_t chunk)
     return true;
 }
 
-/* Makes the private file when it is not there yet and asks for room. */
-static int fill_make_room(struct fill *f, uint64_t bytes)
+/* Bytes of the chunks of a part from the nth on. */
+static uint64_t fill_part_bytes(const struct fill_part *p, size_t n)
 {
+    return fill_chunk_end(p->fill, p->first + p->count - 1) - (uint64_t)(p->first + n) * FILL_CHUNK;
+}
+
+/* Asks for room and makes the private file when it is not there yet. */
+static int fill_make_room(struct fill_part *p)
+{
+    struct fill *f = p->fill;
+    uint64_t bytes = fill_part_bytes(p, 0);
     int r = cache_reserve(f->conf->cache, bytes, false);
     if (r < 0)
         return r;
     LOCK_SCOPE(&f->mu);
-    if (f->file.fd < 0)
-        r = cache_file_new(f->conf->cache, &f->file, NULL);
-    if (r < 0)
-        cache_release(f->conf->cache, bytes);
-    else
-        f->file.reserved += bytes;
-    return r;
+    f->file.reserved += bytes;
+    p->reserved = bytes;
+    return f->file.fd < 0 ? cache_file_new(f->conf->cache, &f->file, NULL) : 0;
+}
+
+/* Gives back what was asked for chunks that did not come: they are asked for again. */
+static void fill_return_room(struct fill_part *p)
+{
+    struct fill *f = p->fill;
+    uint64_t bytes = p->reserved > 0 && p->done < p->count ? fill_part_bytes(p, p->done) : 0;
+    {
+        LOCK_SCOPE(&f->mu);
+        f->file.reserved -= bytes;
+    }
+    cache_release(f->conf->cache, bytes);
 }
 
 static int fill_part_sink(void *arg, const struct store_stat *stat, uint64_t off, const void *data,
@@ -352,6 +369,7 @@ static void fill_part_end(struct fill_part *p, int code)
     struct fill *f = p->fill;
     struct fill_waiter *list = NULL;
     bool disk = p->error < 0;
+    fill_return_room(p);
     (void)pthread_mutex_lock(&f->mu);
     for (size_t i = 0; i < p->count; i++)
         fill_bit_set(f->coming, p->first + i, false);
@@ -376,9 +394,9 @@ static void fill_part_job(void *arg)
     struct fill_part *p = arg;
     struct fill *f = p->fill;
     uint64_t off = (uint64_t)p->first * FILL_CHUNK;
-    uint64_t len = fill_chunk_end(f, p->first + p->count - 1) - off;
+    uint64_t len = fill_part_bytes(p, 0);
     struct err err = {0};
-    int r = fill_make_room(f, len);
+    int r = fill_make_room(p);
     if (r < 0) {
         p->error = r;
     } else {
@@ -518,7 +536,7 @@ void fill_give_head(struct fill *f, const void *data, size_t len)
     }
     fill_ref(f);
     struct fill_part part = {.fill = f, .first = 0, .count = 1};
-    int r = fill_make_room(f, fill_chunk_end(f, 0));
+    int r = fill_make_room(&part);
     if (r == 0)
         r = fill_part_sink(&part, &f->stat, 0, data, (size_t)fill_chunk_end(f, 0));
     part.error = r;

@@ -450,6 +450,18 @@ static void fill_fails_reads_when_nobody_can_fetch(void **state)
     assert_int_equal(fill_get(c.f, 0, 4096), 0);
 }
 
+static void fill_asks_for_room_once_for_each_chunk(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    FILL_CASE(lab, c, 10 * FILL_MIB);
+    assert_int_equal(fault_parse(lab.fault, "get:1+:cut=1000", NULL), 0);
+    for (int i = 0; i < 20; i++)
+        assert_true(fill_get(c.f, 9 * FILL_MIB, FILL_MIB) < 0);
+    pool_stop(lab.fs->data); /* so that each GET has ended */
+    assert_int_equal(cache_usage(lab.cache), 0);
+}
+
 static void fill_may_be_left_while_bytes_are_coming(void **state)
 {
     (void)state;
@@ -495,6 +507,7 @@ int main(void)
         cmocka_unit_test(fill_fails_a_read_and_serves_the_next),
         cmocka_unit_test(fill_keeps_what_came_before_a_failure),
         cmocka_unit_test(fill_fails_reads_when_nobody_can_fetch),
+        cmocka_unit_test(fill_asks_for_room_once_for_each_chunk),
         cmocka_unit_test(fill_may_be_left_while_bytes_are_coming),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
