@@ -574,16 +574,21 @@ static int fill_all_read(struct fill *f, uint64_t off, size_t len)
     return w.code;
 }
 
+static bool fill_lacks_room(struct fill *f)
+{
+    LOCK_SCOPE(&f->mu);
+    return f->no_room && f->state == FILL_FILLING;
+}
+
 int fill_all(struct fill *f, struct err *err)
 {
     for (uint64_t off = 0; off < f->stat.size; off += FILL_CHUNK) {
         int r = fill_all_read(f, off, 1);
+        if (r == 0 && fill_lacks_room(f)) /* reads go around the cache: no use to go on */
+            return err_set(err, -ENOSPC, "read %s: the cache has no room for it", f->key);
         if (r < 0)
             return err_errno(err, r, "read %s", f->key);
     }
-    LOCK_SCOPE(&f->mu);
-    if (f->no_room && f->state == FILL_FILLING)
-        return err_set(err, -ENOSPC, "read %s: the cache has no room for it", f->key);
     return 0;
 }
 

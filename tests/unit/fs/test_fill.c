@@ -462,6 +462,16 @@ static void fill_asks_for_room_once_for_each_chunk(void **state)
     assert_int_equal(cache_usage(lab.cache), 0);
 }
 
+static void fill_all_ends_when_there_is_no_room(void **state)
+{
+    (void)state;
+    LAB(lab, .cache_max = 65536);
+    FILL_CASE(lab, c, 10 * FILL_MIB);
+    assert_int_equal(fill_all(c.f, &lab.err), -ENOSPC);
+    assert_non_null(strstr(lab.err.msg, "no room"));
+    assert_in_range(remote_count(lab.store).gets, 1, 2); /* not one for each chunk */
+}
+
 static void fill_may_be_left_while_bytes_are_coming(void **state)
 {
     (void)state;
@@ -508,6 +518,7 @@ int main(void)
         cmocka_unit_test(fill_keeps_what_came_before_a_failure),
         cmocka_unit_test(fill_fails_reads_when_nobody_can_fetch),
         cmocka_unit_test(fill_asks_for_room_once_for_each_chunk),
+        cmocka_unit_test(fill_all_ends_when_there_is_no_room),
         cmocka_unit_test(fill_may_be_left_while_bytes_are_coming),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
