@@ -239,34 +239,31 @@ static void fill_wake(struct fill *f)
     fill_answer_all(f, list);
 }
 
-/* Checks the whole and publishes it: 0, -EBADMSG when the object is damaged, or another -errno when
- * only the cache failed. */
+/* Checks the whole and publishes it. 0; -EBADMSG when the object is damaged; -EIO when the cache
+ * does not give back what was put there. */
 static int fill_check(struct fill *f)
 {
     char id[CACHE_ID_SIZE];
     uint32_t crc = 0;
     int r = crc32c_fd(f->file.fd, 0, f->stat.size, 0, &crc);
     if (r < 0)
-        return r;
+        return -EIO;
     if (f->stat.has_crc32c && f->stat.crc32c != crc)
         return -EBADMSG;
     cache_id(store_id(f->conf->store), f->key, f->stat.etag, id);
-    return cache_file_publish(f->conf->cache, &f->file, id, crc);
+    r = cache_file_publish(f->conf->cache, &f->file, id, crc);
+    if (r < 0) /* it is served all the same, while it is open */
+        log_debug("cache", "%s: cannot be kept: %s", f->key, errno_text(r));
+    return 0;
 }
 
 /* The last chunk has come. */
 static void fill_finish(struct fill *f)
 {
     int r = fill_check(f);
-    (void)pthread_mutex_lock(&f->mu);
-    if (r == -EBADMSG) {
-        f->state = FILL_FAILED;
-        f->error = -EBADMSG;
-    } else {
-        /* A version that could not be published is served all the same, while it is open. */
-        f->state = FILL_COMPLETE;
-    }
-    (void)pthread_mutex_unlock(&f->mu);
+    LOCK_SCOPE(&f->mu);
+    f->state = r < 0 ? FILL_FAILED : FILL_COMPLETE;
+    f->error = r;
 }
 
 /* Marks a chunk as written; true when it was the last one. */

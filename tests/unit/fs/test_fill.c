@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +18,16 @@
 enum { FILL_SEED = 7 };
 
 #define FILL_MIB ((uint64_t)1 << 20)
+
+/* The linker puts this before the real one. */
+static int fill_crc_code;
+
+int __real_crc32c_fd(int fd, uint64_t off, uint64_t len, uint32_t crc, uint32_t *ret);
+int __wrap_crc32c_fd(int fd, uint64_t off, uint64_t len, uint32_t crc, uint32_t *ret);
+int __wrap_crc32c_fd(int fd, uint64_t off, uint64_t len, uint32_t crc, uint32_t *ret)
+{
+    return fill_crc_code < 0 ? fill_crc_code : __real_crc32c_fd(fd, off, len, crc, ret);
+}
 
 /* A lab with one object "k" and a fill of it. */
 struct fill_case {
@@ -472,6 +483,34 @@ static void fill_all_ends_when_there_is_no_room(void **state)
     assert_in_range(remote_count(lab.store).gets, 1, 2); /* not one for each chunk */
 }
 
+static void fill_serves_nothing_that_could_not_be_checked(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    FILL_CASE(lab, c, FILL_MIB);
+    fill_crc_code = -EIO; /* a bad disk */
+    int r = fill_get(c.f, 0, FILL_MIB);
+    fill_crc_code = 0;
+    assert_int_equal(r, -EIO);
+    assert_int_equal(fill_complete_fd(c.f), -1);
+    assert_true(fill_has_failed(c.f));
+}
+
+static void fill_is_served_though_it_cannot_be_kept(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    FILL_CASE(lab, c, FILL_MIB);
+    char id[CACHE_ID_SIZE];
+    char path[64];
+    cache_id(store_id(lab.store), "k", c.stat.etag, id);
+    (void)snprintf(path, sizeof(path), "cache/objects/%.3s", id);
+    scratch_write(&lab.dir, path, "in the way");
+    assert_int_equal(fill_get(c.f, 0, FILL_MIB), 0);
+    assert_true(fill_complete_fd(c.f) >= 0);
+    assert_false(fill_is_cached(&c));
+}
+
 static void fill_may_be_left_while_bytes_are_coming(void **state)
 {
     (void)state;
@@ -519,6 +558,8 @@ int main(void)
         cmocka_unit_test(fill_fails_reads_when_nobody_can_fetch),
         cmocka_unit_test(fill_asks_for_room_once_for_each_chunk),
         cmocka_unit_test(fill_all_ends_when_there_is_no_room),
+        cmocka_unit_test(fill_serves_nothing_that_could_not_be_checked),
+        cmocka_unit_test(fill_is_served_though_it_cannot_be_kept),
         cmocka_unit_test(fill_may_be_left_while_bytes_are_coming),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
