@@ -17,6 +17,9 @@ enum {
     FILL_NEAR = 1 << 20, /* a read this close behind or before the last one still goes forward */
 };
 
+/* Bytes of an object: more than any store keeps in one piece, and 64 MiB of bits for its chunks. */
+#define FILL_SIZE_MAX (1ULL << 46)
+
 enum fill_state { FILL_FILLING, FILL_CHECKING, FILL_COMPLETE, FILL_FAILED };
 
 struct fill_waiter {
@@ -54,7 +57,8 @@ struct fill {
 struct fill_part {
     struct fill *fill; /* a reference */
     size_t first, count;
-    size_t done;       /* of them, written */
+    uint64_t got;      /* bytes that have come */
+    size_t done;       /* chunks of them, written */
     uint64_t reserved; /* bytes asked for them */
     int error;         /* what the file said when writing to it failed */
 };
@@ -78,6 +82,8 @@ static uint64_t fill_chunk_end(const struct fill *f, size_t chunk)
 int fill_new(const struct fill_conf *conf, const char *key, const struct store_stat *stat,
              struct fill **ret)
 {
+    if (stat->size > FILL_SIZE_MAX)
+        return -EFBIG;
     struct fill *f = calloc(1, sizeof(*f));
     if (!f)
         return -ENOMEM;
@@ -118,6 +124,8 @@ void fill_unref(struct fill *f)
 /* True when every chunk of [off, off + len) is in the file. */
 static bool fill_has_locked(const struct fill *f, uint64_t off, size_t len)
 {
+    if (len == 0)
+        return true;
     for (size_t i = (size_t)(off / FILL_CHUNK); (uint64_t)i * FILL_CHUNK < off + len; i++) {
         if (!fill_bit(f->present, i))
             return false;
@@ -170,12 +178,11 @@ static int fill_direct_sink(void *arg, const struct store_stat *stat, uint64_t o
                             const void *data, size_t len)
 {
     struct fill_direct *d = arg;
-    (void)stat;
-    if (off < d->waiter.off || off - d->waiter.off > d->waiter.len ||
-        len > d->waiter.len - (size_t)(off - d->waiter.off))
+    if (off != d->waiter.off + d->got || len > d->waiter.len - d->got ||
+        stat->size != d->fill->stat.size)
         return -EBADMSG;
-    memcpy(d->data + (off - d->waiter.off), data, len);
-    d->got = (size_t)(off - d->waiter.off) + len;
+    memcpy(d->data + d->got, data, len);
+    d->got += len;
     return 0;
 }
 
@@ -315,6 +322,10 @@ static int fill_part_sink(void *arg, const struct store_stat *stat, uint64_t off
 {
     struct fill_part *p = arg;
     struct fill *f = p->fill;
+    if (off != (uint64_t)p->first * FILL_CHUNK + p->got || len > fill_part_bytes(p, 0) - p->got ||
+        stat->size != f->stat.size)
+        return -EBADMSG;
+    p->got += len;
     int r = pwrite_full(f->file.fd, data, len, off);
     if (r < 0) {
         p->error = r;
@@ -401,6 +412,8 @@ static void fill_part_job(void *arg)
         r = store_get(f->conf->store, f->key, &get, fill_part_sink, p, NULL, &err);
         if (r == 0 && p->done < p->count)
             r = err_set(&err, -EIO, "the store sent less than it announced");
+        else if (r == -EBADMSG && !err.msg[0])
+            r = err_set(&err, -EBADMSG, "the store sent other bytes than were asked for");
     }
     if (r < 0 && p->error == 0)
         log_warn("read", "%s: %s", f->key, err.msg);
@@ -486,7 +499,7 @@ static enum fill_verdict fill_enqueue_locked(struct fill *f, struct fill_waiter 
     size_t first = (size_t)(now->off / FILL_CHUNK);
     size_t wanted = (size_t)((now->off + now->len + FILL_CHUNK - 1) / FILL_CHUNK);
     uint64_t end = fill_ahead_locked(f, now->off, now->len);
-    if (f->state == FILL_FILLING && !f->no_room && f->error == 0)
+    if (f->state == FILL_FILLING && !f->no_room && f->error == 0 && now->len > 0)
         fill_plan_locked(f, first, wanted, (size_t)((end + FILL_CHUNK - 1) / FILL_CHUNK), plan);
     if (fill_decide_locked(f, now))
         return FILL_ANSWER;

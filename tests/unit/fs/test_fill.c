@@ -511,6 +511,61 @@ static void fill_is_served_though_it_cannot_be_kept(void **state)
     assert_false(fill_is_cached(&c));
 }
 
+static void fill_takes_no_bytes_that_leave_others_out(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    for (int around = 0; around < 2; around++) {
+        FILL_CASE(lab, c, 2 * FILL_MIB);
+        remote_damage(lab.store,
+                      &(struct remote_damage){.skip = true, .hide_crc = true, .at = FILL_MIB + 3});
+        if (around) {
+            uint64_t room = cache_size_max(lab.cache) - cache_usage(lab.cache);
+            assert_int_equal(cache_reserve(lab.cache, room, false), 0);
+        }
+        assert_int_equal(fill_get(c.f, FILL_MIB, 4096), -EBADMSG);
+        remote_damage(lab.store, &(struct remote_damage){0});
+        assert_int_equal(fill_get(c.f, FILL_MIB, 4096), 0);
+    }
+}
+
+static void fill_takes_no_bytes_of_an_object_of_another_size(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    FILL_CASE(lab, c, 2 * FILL_MIB);
+    remote_damage(lab.store, &(struct remote_damage){.size_more = 1});
+    assert_int_equal(fill_get(c.f, FILL_MIB, 4096), -EBADMSG);
+}
+
+static void fill_refuses_a_size_that_no_object_has(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct fill *f = NULL;
+    struct store_stat stat = {.size = UINT64_MAX, .etag = "e"};
+    assert_int_equal(fill_new(&lab.fill_conf, "k", &stat, &f), -EFBIG);
+    stat.size = 1ULL << 50;
+    assert_int_equal(fill_new(&lab.fill_conf, "k", &stat, &f), -EFBIG);
+    stat.size = 1ULL << 40; /* this one may be */
+    assert_int_equal(fill_new(&lab.fill_conf, "k", &stat, &f), 0);
+    fill_unref(f);
+}
+
+static void fill_asks_nothing_to_read_at_the_end(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    FILL_CASE(lab, c, 2 * FILL_MIB + 5);
+    assert_int_equal(fill_get(c.f, 2 * FILL_MIB + 5, 0), 0);
+    LAB_ANSWER(a);
+    fill_read(c.f, 3 * FILL_MIB, 4096, lab_answer_read, &a);
+    assert_int_equal(lab_wait(&a), 0);
+    assert_int_equal(a.len, 0);
+    pool_stop(lab.fs->data);
+    assert_int_equal(remote_count(lab.store).gets, 0);
+}
+
 static void fill_may_be_left_while_bytes_are_coming(void **state)
 {
     (void)state;
@@ -560,6 +615,10 @@ int main(void)
         cmocka_unit_test(fill_all_ends_when_there_is_no_room),
         cmocka_unit_test(fill_serves_nothing_that_could_not_be_checked),
         cmocka_unit_test(fill_is_served_though_it_cannot_be_kept),
+        cmocka_unit_test(fill_takes_no_bytes_that_leave_others_out),
+        cmocka_unit_test(fill_takes_no_bytes_of_an_object_of_another_size),
+        cmocka_unit_test(fill_refuses_a_size_that_no_object_has),
+        cmocka_unit_test(fill_asks_nothing_to_read_at_the_end),
         cmocka_unit_test(fill_may_be_left_while_bytes_are_coming),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
