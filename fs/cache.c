@@ -39,6 +39,8 @@ struct cache {
     struct cache_count *mine; /* of `used`, what this mount has reserved and not published; in its
                                lock, mapped, so that others see it */
     _Atomic uint64_t next;    /* number of the next private file */
+    cache_relief_fn *relief;  /* or NULL */
+    void *relief_arg;
 
     pthread_mutex_t mu;
     /* guarded by mu: */
@@ -398,9 +400,27 @@ static void cache_make_room(struct cache *c, uint64_t bytes, bool must)
         c->evict_again_ms = clock_ms() + CACHE_EVICT_PAUSE_MS;
 }
 
+void cache_set_relief(struct cache *c, cache_relief_fn *fn, void *arg)
+{
+    c->relief = fn;
+    c->relief_arg = arg;
+}
+
+/* Makes more versions fit for eviction; false when that is not possible. */
+static bool cache_relieve(struct cache *c)
+{
+    if (!c->relief || !c->relief(c->relief_arg))
+        return false;
+    LOCK_SCOPE(&c->evict_mu);
+    c->evict_again_ms = 0;
+    return true;
+}
+
 int cache_reserve(struct cache *c, uint64_t bytes, bool must)
 {
     if (!cache_fits(c, bytes, false))
+        cache_make_room(c, bytes, must);
+    if (!cache_fits(c, bytes, must) && !cache_is_hopeless(c, bytes, must) && cache_relieve(c))
         cache_make_room(c, bytes, must);
     if (!cache_fits(c, bytes, must))
         return -ENOSPC;

@@ -79,6 +79,12 @@ void cache_file_drop(struct cache *c, struct cache_file *f);
 /* The path of a private file, for renames to other folders. */
 void cache_file_path(const struct cache *c, const struct cache_file *f, char *dst, size_t size);
 
+/* What is called, without a lock held, when eviction does not make room: to let go of versions and
+ * files that are kept open just in case. Returns whether there were any. One at a time, set while
+ * no other thread uses the cache; NULL removes it. */
+typedef bool cache_relief_fn(void *arg);
+void cache_set_relief(struct cache *c, cache_relief_fn *fn, void *arg);
+
 /* Asks for room for `bytes` more, evicting as needed. 0; -ENOSPC when the limit or the floor cannot
  * be kept: then a reader goes without the cache. With `must` only the floor counts: bytes that are
  * being written go before clean ones. */

@@ -38,19 +38,6 @@ struct objects {
     int idle;
 };
 
-int objects_new(const struct objects_conf *conf, struct objects **ret)
-{
-    struct objects *os = calloc(1, sizeof(*os));
-    if (!os)
-        return -ENOMEM;
-    os->conf = *conf;
-    os->fill_conf =
-        (struct fill_conf){.store = conf->store, .cache = conf->cache, .pool = conf->pool};
-    (void)pthread_mutex_init(&os->mu, NULL);
-    *ret = os;
-    return 0;
-}
-
 static struct object **objects_slot(struct objects *os, const char *id)
 {
     size_t hash = 0;
@@ -93,15 +80,48 @@ static void objects_forget_locked(struct objects *os, struct object *o)
         *at = o->next;
 }
 
+/* Lets go of all idle versions: each keeps its file from being evicted. */
+static bool objects_let_go(void *arg)
+{
+    struct objects *os = arg;
+    struct object *list = NULL;
+    {
+        LOCK_SCOPE(&os->mu);
+        for (struct object *o = os->newest; o; o = o->older)
+            objects_forget_locked(os, o);
+        list = os->newest;
+        os->newest = os->oldest = NULL;
+        os->idle = 0;
+    }
+    bool any = list != NULL;
+    while (list) {
+        struct object *o = list;
+        list = o->older;
+        object_destroy(o);
+    }
+    return any;
+}
+
+int objects_new(const struct objects_conf *conf, struct objects **ret)
+{
+    struct objects *os = calloc(1, sizeof(*os));
+    if (!os)
+        return -ENOMEM;
+    os->conf = *conf;
+    os->fill_conf =
+        (struct fill_conf){.store = conf->store, .cache = conf->cache, .pool = conf->pool};
+    (void)pthread_mutex_init(&os->mu, NULL);
+    cache_set_relief(conf->cache, objects_let_go, os);
+    *ret = os;
+    return 0;
+}
+
 void objects_free(struct objects *os)
 {
     if (!os)
         return;
-    while (os->newest) {
-        struct object *o = os->newest;
-        objects_idle_remove_locked(os, o);
-        object_destroy(o);
-    }
+    cache_set_relief(os->conf.cache, NULL, NULL);
+    (void)objects_let_go(os);
     (void)pthread_mutex_destroy(&os->mu);
     free(os);
 }

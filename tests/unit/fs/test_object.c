@@ -254,6 +254,37 @@ static void object_stays_a_while_after_its_last_reader(void **state)
     assert_false(objects_has(os, "k", stat.etag));
 }
 
+static void object_that_nobody_reads_makes_room_for_others(void **state)
+{
+    (void)state;
+    LAB(lab, .cache_max = 4 * OBJECT_MIB);
+    struct objects *os = lab.fs->objects;
+    char key[8];
+    for (unsigned i = 0; i < 12; i++) {
+        OBJECT(o);
+        (void)snprintf(key, sizeof(key), "o%u", i);
+        struct store_stat stat = lab_put(&lab, key, i, OBJECT_MIB);
+        assert_int_equal(objects_open(os, key, &stat, &o, &lab.err), 0);
+        assert_int_equal(object_all(o, &lab.err), 0);
+        assert_true(objects_has(os, key, stat.etag));
+    }
+    assert_in_range(cache_usage(lab.cache), OBJECT_MIB, 4 * OBJECT_MIB);
+    assert_false(objects_has(os, "o0", lab_head(&lab, "o0").etag));
+    /* One that is read stays; a large one that is read in part and left goes. */
+    OBJECT(held);
+    assert_int_equal(objects_current(os, "o11", NULL, &held, &lab.err), 0);
+    (void)lab_put(&lab, "large", 99, 3 * OBJECT_MIB);
+    {
+        OBJECT(o);
+        assert_int_equal(objects_current(os, "large", NULL, &o, &lab.err), 0);
+        assert_true(object_reads(o, 99, 0, 4096));
+    }
+    OBJECT(o);
+    assert_int_equal(objects_current(os, "o3", NULL, &o, &lab.err), 0);
+    assert_int_equal(object_all(o, &lab.err), 0);
+    assert_true(object_reads(held, 11, 0, OBJECT_MIB));
+}
+
 static void object_without_bytes_is_not_kept(void **state)
 {
     (void)state;
@@ -406,6 +437,7 @@ int main(void)
         cmocka_unit_test(object_of_a_local_store_is_stale_when_it_changed),
         cmocka_unit_test(object_that_shrank_in_a_local_store_is_an_error),
         cmocka_unit_test(object_stays_a_while_after_its_last_reader),
+        cmocka_unit_test(object_that_nobody_reads_makes_room_for_others),
         cmocka_unit_test(object_without_bytes_is_not_kept),
         cmocka_unit_test(object_derived_is_made_once),
         cmocka_unit_test(object_derived_fails_without_a_trace),
