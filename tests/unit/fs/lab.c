@@ -1,7 +1,9 @@
 #include "tests/unit/fs/lab.h"
 
 #include "base/crc32c.h"
+#include "fs/commit.h"
 #include "fs/folder.h"
+#include "fs/resolve.h"
 #include "matrix/name.h"
 #include "matrix/npy.h"
 #include "s3/dir.h"
@@ -10,6 +12,7 @@
 #include "tests/unit/fs/remote.h"
 #include "tests/unit/unit.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +258,60 @@ struct store_stat lab_put_block(struct lab *lab, const char *dir, int64_t i, int
     assert_int_equal(name_object(&lab_header.grid, index, obj), 0);
     lab_key(dir, obj, key, sizeof(key));
     return lab_put_bytes(lab, key, b.data, b.len);
+}
+
+struct writer *lab_create(struct lab *lab, const char *dir, const char *name, int *ret_code)
+{
+    struct folder *d = lab_folder(lab, dir);
+    struct place place;
+    struct writer *w = NULL;
+    *ret_code = resolve_prepare(d, name, &lab->err);
+    LOCK_SCOPE(&lab->fs->mu);
+    if (*ret_code == 0)
+        *ret_code = resolve_place_locked(d, name, true, &place, &lab->err);
+    if (*ret_code < 0)
+        return NULL;
+    struct writer_start start = {.dir = d, .name = name, .place = &place, .if_match = STORE_ABSENT};
+    *ret_code = writer_new_locked(lab->fs, &start, &w);
+    if (*ret_code == 0)
+        w->handles = 1;
+    return w;
+}
+
+int lab_write(struct writer *w, const void *data, size_t len, uint64_t off)
+{
+    LAB_ANSWER(a);
+    stage_write(w->stage, data, len, off, false, lab_answer_change, &a);
+    return lab_wait(&a);
+}
+
+int lab_truncate(struct writer *w, uint64_t size)
+{
+    LAB_ANSWER(a);
+    stage_truncate(w->stage, size, lab_answer_change, &a);
+    return lab_wait(&a);
+}
+
+void lab_close(struct writer *w)
+{
+    {
+        LOCK_SCOPE(&w->fs->mu);
+        w->handles--;
+    }
+    commit_finish(w, false);
+    writer_unref(w);
+}
+
+int lab_lost(struct lab *lab)
+{
+    int n = 0;
+    DIR *d = opendir(scratch_at(&lab->dir, "cache/lost"));
+    if (!d)
+        return 0;
+    for (struct dirent *e = readdir(d); e; e = readdir(d)) // NOLINT(concurrency-mt-unsafe)
+        n += strstr(e->d_name, ".data") != NULL;
+    (void)closedir(d);
+    return n;
 }
 
 bool lab_may_mount(void)

@@ -90,6 +90,20 @@ struct store_stat lab_put_header(struct lab *lab, const char *dir);
 struct buf lab_block(int64_t i, int64_t j);
 struct store_stat lab_put_block(struct lab *lab, const char *dir, int64_t i, int64_t j);
 
+/* A writer of a name that is created, as CREATE makes it, with a reference and one handle; NULL
+ * with *ret_code when the name is refused. */
+struct writer *lab_create(struct lab *lab, const char *dir, const char *name, int *ret_code);
+
+/* Writes to it, or sets its size, and waits. */
+int lab_write(struct writer *w, const void *data, size_t len, uint64_t off);
+int lab_truncate(struct writer *w, uint64_t size);
+
+/* Closes its handle and lets commit_finish() decide; drops the reference. */
+void lab_close(struct writer *w);
+
+/* Files in the recovery folder. */
+int lab_lost(struct lab *lab);
+
 /* Mounts a tmpfs of so many KiB on a folder, for tests of full disks. Ask first, before anything is
  * set up: without the right to mount it says so and the test is to be skipped. */
 bool lab_may_mount(void);
