@@ -13,6 +13,7 @@
 #include "tests/unit/unit.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -302,16 +303,41 @@ void lab_close(struct writer *w)
     writer_unref(w);
 }
 
-int lab_lost(struct lab *lab)
+/* Counts the files of the recovery folder; `ret` (may be NULL) receives the name of the last. */
+static int lab_list_lost(struct lab *lab, char *ret, size_t size)
 {
     int n = 0;
     DIR *d = opendir(scratch_at(&lab->dir, "cache/lost"));
     if (!d)
         return 0;
-    for (struct dirent *e = readdir(d); e; e = readdir(d)) // NOLINT(concurrency-mt-unsafe)
-        n += strstr(e->d_name, ".data") != NULL;
+    for (struct dirent *e = readdir(d); e; e = readdir(d)) { // NOLINT(concurrency-mt-unsafe)
+        if (!strstr(e->d_name, ".data"))
+            continue;
+        n++;
+        if (ret)
+            (void)snprintf(ret, size, "cache/lost/%s", e->d_name);
+    }
     (void)closedir(d);
     return n;
+}
+
+int lab_lost(struct lab *lab)
+{
+    return lab_list_lost(lab, NULL, 0);
+}
+
+struct buf lab_read_lost(struct lab *lab)
+{
+    struct buf b = TEXTS_BUF;
+    struct stat st;
+    char name[300];
+    assert_true(lab_list_lost(lab, name, sizeof(name)) > 0);
+    CLEANUP(closep) int fd = open(scratch_at(&lab->dir, name), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(buf_reserve(&b, (size_t)st.st_size), 0);
+    assert_int_equal(pread_full(fd, b.data, (size_t)st.st_size, 0), 0);
+    b.len = (size_t)st.st_size;
+    return b;
 }
 
 bool lab_may_mount(void)

@@ -101,8 +101,9 @@ int lab_truncate(struct writer *w, uint64_t size);
 /* Closes its handle and lets commit_finish() decide; drops the reference. */
 void lab_close(struct writer *w);
 
-/* Files in the recovery folder. */
+/* Files in the recovery folder, and the bytes of one of them. */
 int lab_lost(struct lab *lab);
+struct buf lab_read_lost(struct lab *lab);
 
 /* Mounts a tmpfs of so many KiB on a folder, for tests of full disks. Ask first, before anything is
  * set up: without the right to mount it says so and the test is to be skipped. */

@@ -12,10 +12,12 @@
 #include "tests/unit/fs/remote.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The first block of the matrix and its object. */
 #define COMMIT_BLOCK "block_0_0"
@@ -582,6 +584,13 @@ static void commit_finish_at_the_end_gives_up_what_is_incomplete(void **state)
     assert_false(lab_exists(&lab, COMMIT_KEY));
 }
 
+static int commit_as(struct lab *lab, struct writer *w, struct folder *d, const struct place *place,
+                     const char *if_match, struct store_stat *ret_stat)
+{
+    struct commit_target to = {.dir = d, .name = place->obj, .place = place, .if_match = if_match};
+    return commit_to(w, &to, ret_stat, &lab->err);
+}
+
 static void commit_to_gives_finished_bytes_another_name(void **state)
 {
     (void)state;
@@ -597,16 +606,16 @@ static void commit_to_gives_finished_bytes_another_name(void **state)
         assert_int_equal(resolve_place_locked(d, COMMIT_BLOCK, true, &place, NULL), 0);
     }
     commit_write(w, COMMIT_NPY_HEAD);
-    assert_int_equal(commit_to(w, d, &place, NULL, &stat, &lab.err), -EINVAL); /* not whole */
+    assert_int_equal(commit_as(&lab, w, d, &place, NULL, &stat), -EINVAL); /* not whole */
     commit_write(w, COMMIT_ALL);
-    assert_int_equal(commit_to(w, d, &place, STORE_ABSENT, &stat, &lab.err), 0);
+    assert_int_equal(commit_as(&lab, w, d, &place, STORE_ABSENT, &stat), 0);
     assert_true(commit_stored(&lab, COMMIT_KEY, &b));
     assert_string_equal(stat.etag, lab_head(&lab, COMMIT_KEY).etag);
-    assert_int_equal(commit_to(w, d, &place, STORE_ABSENT, &stat, &lab.err), -EEXIST);
-    assert_int_equal(commit_to(w, d, &place, "other", &stat, &lab.err), -ESTALE);
-    assert_int_equal(commit_to(w, d, &place, stat.etag, &stat, &lab.err), 0);
+    assert_int_equal(commit_as(&lab, w, d, &place, STORE_ABSENT, &stat), -EEXIST);
+    assert_int_equal(commit_as(&lab, w, d, &place, "other", &stat), -ESTALE);
+    assert_int_equal(commit_as(&lab, w, d, &place, stat.etag, &stat), 0);
     (void)lab_put_text(&lab, COMMIT_KEY, "somebody else's");
-    assert_int_equal(commit_to(w, d, &place, NULL, &stat, &lab.err), 0); /* whatever is there */
+    assert_int_equal(commit_as(&lab, w, d, &place, NULL, &stat), 0); /* whatever is there */
     assert_true(commit_stored(&lab, COMMIT_KEY, &b));
     {
         LOCK_SCOPE(&lab.fs->mu);
@@ -614,6 +623,44 @@ static void commit_to_gives_finished_bytes_another_name(void **state)
         assert_string_equal(w->name, ".bm-1-block_0_0");
         assert_int_equal(w->error, 0);
     }
+    lab_close(w);
+}
+
+static void commit_move_takes_the_writer_along(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    (void)lab_put_header(&lab, "A/");
+    struct writer *w = commit_create(&lab, "A/", ".bm-1-block_0_0");
+    struct writer *old = commit_create(&lab, "A/", COMMIT_BLOCK);
+    struct folder *d = lab_folder(&lab, "A/");
+    struct place place;
+    struct store_stat stat;
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        assert_int_equal(resolve_place_locked(d, COMMIT_BLOCK, true, &place, NULL), 0);
+    }
+    struct commit_target to = {
+        .dir = d, .name = COMMIT_BLOCK, .place = &place, .if_match = STORE_ABSENT};
+    commit_write(old, COMMIT_NPY_HEAD);
+    lab_close(old); /* waits for somebody to complete it */
+    commit_write(w, COMMIT_ALL);
+    assert_int_equal(commit_move(w, &to, &stat, &lab.err), 0);
+    assert_false(stage_is_dirty(w->stage));
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        assert_ptr_equal(writer_find_locked(d, COMMIT_BLOCK, &place), w);
+        assert_int_equal(d->writer_count, 1); /* the other one is gone */
+        assert_string_equal(w->name, COMMIT_BLOCK);
+        assert_string_equal(w->if_match, stat.etag);
+        assert_false(w->unseen);
+    }
+    /* An open descriptor goes on writing the file of the new name. */
+    assert_int_equal(lab_write(w, "changed!", 8, 128), 0);
+    assert_int_equal(commit(w, COMMIT_FLUSH, &lab.err), 0);
+    CLEANUP(buf_fini) struct buf b = lab_block(0, 0);
+    memcpy(b.data + 128, "changed!", 8);
+    assert_true(commit_stored(&lab, COMMIT_KEY, &b));
     lab_close(w);
 }
 
@@ -628,8 +675,93 @@ static void commit_to_reports_what_fails(void **state)
     struct store_stat stat;
     commit_write(w, COMMIT_ALL);
     assert_int_equal(fault_parse(lab.fault, "put:1:broken", NULL), 0);
-    assert_int_equal(commit_to(w, d, &place, NULL, &stat, &lab.err), -EIO);
-    assert_int_equal(commit_to(w, d, &place, NULL, &stat, &lab.err), 0);
+    assert_int_equal(commit_as(&lab, w, d, &place, NULL, &stat), -EIO);
+    assert_int_equal(commit_as(&lab, w, d, &place, NULL, &stat), 0);
+    lab_close(w);
+}
+
+/* A commit on a thread of its own. */
+struct commit_thread {
+    struct writer *w;
+    int code;
+    _Atomic pid_t tid;
+    pthread_t thread;
+};
+
+static void *commit_thread_run(void *arg)
+{
+    struct commit_thread *t = arg;
+    struct err err = {0};
+    t->tid = gettid();
+    t->code = commit(t->w, COMMIT_SYNC, &err);
+    return NULL;
+}
+
+static void commit_thread_start(struct commit_thread *t, struct writer *w)
+{
+    *t = (struct commit_thread){.w = w};
+    assert_int_equal(pthread_create(&t->thread, NULL, commit_thread_run, t), 0);
+}
+
+/* Waits until the thread sleeps, for a lock or for somebody else's commit. */
+static void commit_thread_wait(const struct commit_thread *t)
+{
+    int64_t until_ms = clock_ms() + 10000;
+    char path[64];
+    char text[512] = "";
+    const char *state = NULL;
+    do {
+        (void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)t->tid);
+        CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0)
+            state = strrchr(text, ')');
+        assert_true(clock_ms() < until_ms);
+    } while (t->tid == 0 || !state || state[2] != 'S');
+}
+
+static void commit_knows_what_another_one_has_just_stored(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct writer *w = commit_start(&lab);
+    struct commit_thread a;
+    struct commit_thread b;
+    LAB_ANSWER(late);
+    commit_write(w, COMMIT_ALL);
+    remote_shut(lab.store, REMOTE_PUT);
+    commit_thread_start(&a, w);
+    assert_true(remote_wait(lab.store, 1));
+    commit_thread_start(&b, w); /* waits for the first, and begins with what that one left */
+    commit_thread_wait(&b);
+    stage_write(w->stage, "changed!", 8, 128, false, lab_answer_change, &late);
+    remote_open(lab.store);
+    (void)pthread_join(a.thread, NULL);
+    (void)pthread_join(b.thread, NULL);
+    assert_int_equal(lab_wait(&late), 0);
+    assert_int_equal(a.code, 0);
+    assert_int_equal(b.code, 0);
+    assert_int_equal(commit(w, COMMIT_SYNC, &lab.err), 0);
+    CLEANUP(buf_fini) struct buf bytes = lab_block(0, 0);
+    memcpy(bytes.data + 128, "changed!", 8);
+    assert_true(commit_stored(&lab, COMMIT_KEY, &bytes));
+    lab_close(w);
+    assert_int_equal(lab_lost(&lab), 0);
+}
+
+static void commit_to_another_name_leaves_the_first_to_be_stored(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    (void)lab_put_text(&lab, "d/other", "x");
+    struct writer *w = commit_create(&lab, "d/", "first");
+    struct folder *d = lab_folder(&lab, "d/");
+    struct place place = {.kind = PLACE_PLAIN, .obj = "second"};
+    struct store_stat stat;
+    assert_int_equal(lab_write(w, "text", 4, 0), 0);
+    assert_int_equal(commit_as(&lab, w, d, &place, STORE_ABSENT, &stat), 0);
+    assert_string_equal(lab_text(&lab, "d/second"), "text");
+    assert_int_equal(commit(w, COMMIT_FLUSH, &lab.err), 0);
+    assert_string_equal(lab_text(&lab, "d/first"), "text");
     lab_close(w);
 }
 
@@ -656,7 +788,10 @@ int main(void)
         cmocka_unit_test(commit_finish_lets_incomplete_bytes_wait),
         cmocka_unit_test(commit_finish_keeps_scratch_files_until_the_end),
         cmocka_unit_test(commit_finish_at_the_end_gives_up_what_is_incomplete),
+        cmocka_unit_test(commit_knows_what_another_one_has_just_stored),
+        cmocka_unit_test(commit_to_another_name_leaves_the_first_to_be_stored),
         cmocka_unit_test(commit_to_gives_finished_bytes_another_name),
+        cmocka_unit_test(commit_move_takes_the_writer_along),
         cmocka_unit_test(commit_to_reports_what_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
