@@ -443,6 +443,8 @@ static void commit_keep(struct writer *w, const char *reason)
                                  .head = job.prefix_only ? NULL : job.prefix.data,
                                  .head_len = job.prefix_only ? 0 : job.prefix.len};
         r = lost_keep(w->fs->cache, stage_file(w->stage), &note, name, sizeof(name), &err);
+        if (!stage_file(w->stage)->name[0])
+            stage_set_frozen(w->stage); /* it lies there now: who goes on writing gets a copy */
         stage_settle(w->stage, r == 0);
     }
     if (r < 0)

@@ -765,6 +765,24 @@ static void commit_to_another_name_leaves_the_first_to_be_stored(void **state)
     lab_close(w);
 }
 
+static void commit_finish_does_not_let_kept_bytes_be_written_over(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct writer *w = commit_start(&lab);
+    commit_write(w, COMMIT_ALL);
+    (void)lab_put_text(&lab, COMMIT_KEY, "somebody else's");
+    commit_finish(w, true); /* though it is open */
+    assert_int_equal(lab_lost(&lab), 1);
+    assert_int_equal(lab_write(w, "changed!", 8, 128), 0);
+    CLEANUP(buf_fini) struct buf kept = lab_read_lost(&lab);
+    CLEANUP(buf_fini) struct buf bytes = lab_block(0, 0);
+    assert_int_equal(kept.len, bytes.len);
+    assert_memory_equal(kept.data, bytes.data, bytes.len);
+    lab_close(w);
+    assert_int_equal(lab_lost(&lab), 2); /* the rest, too */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -790,6 +808,7 @@ int main(void)
         cmocka_unit_test(commit_finish_at_the_end_gives_up_what_is_incomplete),
         cmocka_unit_test(commit_knows_what_another_one_has_just_stored),
         cmocka_unit_test(commit_to_another_name_leaves_the_first_to_be_stored),
+        cmocka_unit_test(commit_finish_does_not_let_kept_bytes_be_written_over),
         cmocka_unit_test(commit_to_gives_finished_bytes_another_name),
         cmocka_unit_test(commit_move_takes_the_writer_along),
         cmocka_unit_test(commit_to_reports_what_fails),
