@@ -42,7 +42,7 @@ static int folder_fetch_head(struct folder *d, const char *known, struct head **
     if (!key)
         return -ENOMEM;
     struct store_stat stat;
-    struct store_get get = {.if_none_match = known};
+    struct store_get get = {.len = HEADER_BYTES_MAX, .if_none_match = known};
     int r = store_get(d->fs->store, key, &get, folder_header_sink, &text, &stat, err);
     if (r != 0)
         return r;

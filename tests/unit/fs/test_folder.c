@@ -394,6 +394,19 @@ static void folder_knows_the_header_that_was_stored_here(void **state)
     head_unref(head);
 }
 
+static void folder_fetches_no_more_of_a_header_than_a_header_has(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    (void)lab_put(&lab, "A/header", 1, (size_t)8 << 20);
+    struct folder *d = lab_folder(&lab, "A/");
+    remote_clear(lab.store);
+    assert_int_equal(folder_load(d, 0, &lab.err), 0);
+    assert_int_equal(folder_kind_of(d), FOLDER_MATRIX);
+    assert_false(folder_has_header(d));
+    assert_in_range(remote_count(lab.store).bytes, 1, HEADER_BYTES_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +425,7 @@ int main(void)
         cmocka_unit_test(folder_list_is_followed_as_it_grows),
         cmocka_unit_test(folder_list_that_fails_says_so),
         cmocka_unit_test(folder_knows_the_header_that_was_stored_here),
+        cmocka_unit_test(folder_fetches_no_more_of_a_header_than_a_header_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
