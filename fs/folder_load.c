@@ -257,14 +257,14 @@ static int folder_classify(struct folder *d, struct listing *l, struct err *err)
     int r = folder_infer(d, l, &head, err);
     if (r == -ENOENT) {
         folder_conclude(d, FOLDER_PLAIN, NULL);
-    } else if (r == -EBADMSG) {
+    } else if (r == -EBADMSG || r == -EINVAL) {
         /* What cannot be understood can still be listed, read and removed by its object names. */
         log_warn("header", "%s: cannot be inferred: %s", d->path, err ? err->msg : "");
         folder_conclude(d, FOLDER_HEADLESS, NULL);
     } else if (r == 0) {
         folder_conclude_inferred(d, head);
     }
-    return r == -ENOENT || r == -EBADMSG ? 0 : r;
+    return r == -ENOENT || r == -EBADMSG || r == -EINVAL ? 0 : r;
 }
 
 int folder_scan(struct folder *d, struct listing **ret, struct err *err)

@@ -407,6 +407,24 @@ static void folder_fetches_no_more_of_a_header_than_a_header_has(void **state)
     assert_in_range(remote_count(lab.store).bytes, 1, HEADER_BYTES_MAX);
 }
 
+static void folder_with_impossible_blocks_can_be_listed(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    /* A block of a matrix with more elements than can be counted. */
+    static const char key[] = "A/4611686018427387903_4611686018427387904_1_"
+                              "4611686018427387903_4611686018427387904_1_";
+    CLEANUP(buf_fini) struct buf b = lab_block(0, 0);
+    struct store_body body = {.head = b.data, .head_len = b.len, .fd = -1};
+    assert_int_equal(store_put(lab.fault, key, &body, &(struct store_put){0}, NULL, NULL), 0);
+    struct folder *d = lab_folder(&lab, "A/");
+    FOLDER_LISTING(l);
+    assert_int_equal(folder_scan(d, &l, &lab.err), 0);
+    assert_int_equal(listing_count(l), 1);
+    assert_int_equal(folder_kind_of(d), FOLDER_HEADLESS);
+    assert_false(folder_has_header(d));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +444,7 @@ int main(void)
         cmocka_unit_test(folder_list_that_fails_says_so),
         cmocka_unit_test(folder_knows_the_header_that_was_stored_here),
         cmocka_unit_test(folder_fetches_no_more_of_a_header_than_a_header_has),
+        cmocka_unit_test(folder_with_impossible_blocks_can_be_listed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
