@@ -181,6 +181,7 @@ void folder_set_head(struct folder *d, struct head *head)
         old = d->head;
         d->head = head_ref(head);
         d->kind = head ? FOLDER_MATRIX : FOLDER_UNKNOWN;
+        d->head_sets++;
         d->head_ms = d->seen_ms = clock_ms();
     }
     head_unref(old);

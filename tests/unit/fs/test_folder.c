@@ -299,24 +299,29 @@ static void folder_vouches_for_what_was_listed(void **state)
 
 static void *folder_scan_thread(void *arg)
 {
-    struct folder *d = arg;
     FOLDER_LISTING(l);
-    return (void *)(intptr_t)folder_scan(d, &l, NULL); // NOLINT(performance-no-int-to-ptr)
+    return folder_scan(arg, &l, NULL) == 0 ? arg : NULL;
 }
 
-/* Runs fn(d) while the store has carried out what another thread's scan asked of it (`ops`) but has
- * not told it yet. */
-static void folder_between(struct lab *lab, struct folder *d, int ops, void (*fn)(struct folder *d))
+static void *folder_load_thread(void *arg)
+{
+    return folder_load(arg, -1, NULL) == 0 ? arg : NULL;
+}
+
+/* Runs fn(d) while the store has carried out what `look` on another thread asked of it (`ops`) but
+ * has not told it yet. */
+static void folder_between(struct lab *lab, struct folder *d, void *(*look)(void *arg), int ops,
+                           void (*fn)(struct folder *d))
 {
     pthread_t thread;
-    void *code = NULL;
+    void *done = NULL;
     remote_shut_after(lab->store, ops);
-    assert_int_equal(pthread_create(&thread, NULL, folder_scan_thread, d), 0);
+    assert_int_equal(pthread_create(&thread, NULL, look, d), 0);
     assert_true(remote_wait(lab->store, 1));
     fn(d);
     remote_open(lab->store);
-    assert_int_equal(pthread_join(thread, &code), 0);
-    assert_null(code);
+    assert_int_equal(pthread_join(thread, &done), 0);
+    assert_ptr_equal(done, d);
 }
 
 static void folder_change_x(struct folder *d)
@@ -333,7 +338,7 @@ static void folder_change_during_a_listing_counts(void **state)
     (void)lab_put_text(&lab, "d/y", "1");
     struct folder *d = lab_folder(&lab, "d/");
     struct listing_entry e;
-    folder_between(&lab, d, REMOTE_LIST, folder_change_x);
+    folder_between(&lab, d, folder_scan_thread, REMOTE_LIST, folder_change_x);
     LOCK_SCOPE(&lab.fs->mu);
     assert_false(folder_listed_locked(d, "x", &e));
     assert_true(folder_listed_locked(d, "y", &e));
@@ -425,6 +430,69 @@ static void folder_with_impossible_blocks_can_be_listed(void **state)
     assert_false(folder_has_header(d));
 }
 
+static void folder_store_header(struct folder *d)
+{
+    static const char text[] = "{\"shape\": [9], \"shard_sizes\": [3], \"dtype\": \"<f8\"}";
+    struct store_stat stat = {.etag = "e"};
+    struct head *head = NULL;
+    assert_int_equal(head_new(&stat, text, strlen(text), &head), 0);
+    folder_set_head(d, head);
+    head_unref(head);
+}
+
+static void folder_remove_header(struct folder *d)
+{
+    folder_set_head(d, NULL);
+}
+
+/* The store's is removed, too. */
+static void folder_delete_header(struct folder *d)
+{
+    assert_int_equal(store_del(d->fs->store, "A/header", NULL, NULL), 0);
+    folder_set_head(d, NULL);
+}
+
+/* What this mount does itself is newer than what the store answered to a question before it. */
+static void folder_keeps_a_header_that_was_stored_during_a_look(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct folder *d = lab_folder(&lab, "A/");
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        folder_set_local_locked(d, true);
+    }
+    folder_between(&lab, d, folder_scan_thread, REMOTE_LIST, folder_store_header);
+    assert_int_equal(folder_kind_of(d), FOLDER_MATRIX);
+    assert_true(folder_has_header(d));
+    folder_remove_header(d);
+    folder_between(&lab, d, folder_load_thread, REMOTE_GET, folder_store_header);
+    assert_true(folder_has_header(d));
+    folder_remove_header(d);
+    folder_between(&lab, d, folder_load_thread, REMOTE_LIST, folder_store_header);
+    assert_true(folder_has_header(d));
+    (void)lab_put_text(&lab, "A/notes", "x");
+    folder_remove_header(d);
+    folder_between(&lab, d, folder_load_thread, REMOTE_LIST, folder_store_header);
+    assert_true(folder_has_header(d));
+}
+
+static void folder_forgets_a_header_that_was_removed_during_a_look(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    (void)lab_put_header(&lab, "A/");
+    (void)lab_put_block(&lab, "A/", 0, 0);
+    struct folder *d = lab_folder(&lab, "A/");
+    folder_between(&lab, d, folder_load_thread, REMOTE_GET, folder_delete_header);
+    assert_int_equal(folder_kind_of(d), FOLDER_HEADLESS); /* it looked again */
+    assert_false(folder_has_header(d));
+    (void)lab_put_header(&lab, "A/");
+    assert_int_equal(folder_load(d, -1, &lab.err), 0);
+    folder_between(&lab, d, folder_load_thread, REMOTE_GET, folder_delete_header);
+    assert_false(folder_has_header(d));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,6 +513,8 @@ int main(void)
         cmocka_unit_test(folder_knows_the_header_that_was_stored_here),
         cmocka_unit_test(folder_fetches_no_more_of_a_header_than_a_header_has),
         cmocka_unit_test(folder_with_impossible_blocks_can_be_listed),
+        cmocka_unit_test(folder_keeps_a_header_that_was_stored_during_a_look),
+        cmocka_unit_test(folder_forgets_a_header_that_was_removed_during_a_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
