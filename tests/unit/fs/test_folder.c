@@ -493,6 +493,20 @@ static void folder_forgets_a_header_that_was_removed_during_a_look(void **state)
     assert_false(folder_has_header(d));
 }
 
+static void folder_keeps_listings_within_the_memory_given(void **state)
+{
+    (void)state;
+    for (int immutable = 0; immutable < 2; immutable++) {
+        LAB(lab, .memory = 1, .immutable = immutable);
+        (void)lab_put_text(&lab, "d/x", "1");
+        struct folder *d = lab_folder(&lab, "d/");
+        FOLDER_LISTING(l);
+        assert_int_equal(folder_scan(d, &l, &lab.err), 0);
+        LOCK_SCOPE(&lab.fs->mu);
+        assert_null(d->listing); /* who asked for it has it, nobody else */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -515,6 +529,7 @@ int main(void)
         cmocka_unit_test(folder_with_impossible_blocks_can_be_listed),
         cmocka_unit_test(folder_keeps_a_header_that_was_stored_during_a_look),
         cmocka_unit_test(folder_forgets_a_header_that_was_removed_during_a_look),
+        cmocka_unit_test(folder_keeps_listings_within_the_memory_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
