@@ -46,6 +46,24 @@ static void head_of_nonsense_says_why(void **state)
     }
 }
 
+static void head_that_is_too_long_to_show_is_a_bad_one(void **state)
+{
+    (void)state;
+    /* Each of these numbers takes four bytes, and more than twice as many when it is shown. */
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(HEADER_BYTES_MAX);
+    assert_int_equal(buf_puts(&text, "{\"shape\": [1], \"shard_sizes\": [1], \"dtype\": \"<f8\", "
+                                     "\"note\": [1"),
+                     0);
+    while (text.len < HEADER_BYTES_MAX - 10)
+        assert_int_equal(buf_puts(&text, ",9e9"), 0);
+    assert_int_equal(buf_puts(&text, "]}"), 0);
+    struct head *h = head_of(buf_text(&text));
+    assert_true(h->bad);
+    assert_non_null(strstr(h->why, "too long"));
+    assert_int_equal(h->text.len, text.len);
+    head_unref(h);
+}
+
 static struct head *head_inferred(int64_t rows)
 {
     struct head *h = NULL;
@@ -95,6 +113,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(head_holds_what_is_stored),
         cmocka_unit_test(head_of_nonsense_says_why),
+        cmocka_unit_test(head_that_is_too_long_to_show_is_a_bad_one),
         cmocka_unit_test(head_inferred_has_a_version_that_follows_from_its_content),
         cmocka_unit_test(head_same_grid_compares_what_both_can_say),
     };
