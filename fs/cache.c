@@ -18,9 +18,13 @@
 #include <unistd.h>
 
 enum {
-    CACHE_FAN_DIGITS = 3,        /* 4,096 folders of versions */
     CACHE_CHECKED_MAX = 1 << 16, /* versions remembered as checked; a power of two */
     CACHE_EVICT_PAUSE_MS = 500,  /* between evictions that found nothing to evict */
+};
+
+/* A number in a mapped file. */
+struct cache_count {
+    _Atomic uint64_t bytes;
 };
 
 struct cache {
@@ -29,11 +33,14 @@ struct cache {
     int objects_fd; /* DIR/objects */
     int mount_fd;   /* DIR/mounts/<id> */
     int lock_fd;    /* DIR/mounts/<id>/lock, locked */
-    char mount_id[33];
+    char mount_id[CACHE_DIR_MOUNT_DIGITS + 1];
     uint64_t size_max, free_min;
-    void *usage_page;       /* DIR/usage, mapped */
-    _Atomic uint64_t *used; /* in it, shared between processes */
-    _Atomic uint64_t next;  /* number of the next private file */
+    struct cache_count *used; /* DIR/usage, mapped: shared between processes */
+    struct cache_count *mine; /* of `used`, what this mount has reserved and not published; in its
+                               lock, mapped, so that others see it */
+    _Atomic uint64_t next;    /* number of the next private file */
+    cache_relief_fn *relief;  /* or NULL */
+    void *relief_arg;
 
     pthread_mutex_t mu;
     /* guarded by mu: */
@@ -95,17 +102,33 @@ static void cache_set_checked(struct cache *c, const char *id)
     c->checked[word >> 1 & (CACHE_CHECKED_MAX - 1)] = word;
 }
 
-static int cache_map_usage(struct cache *c)
+/* Maps the number at the beginning of a file. */
+static int cache_map(int fd, struct cache_count **ret)
 {
-    CLEANUP(closep) int fd = openat(c->dir_fd, "usage", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 || ftruncate(fd, sizeof(*c->used)) < 0)
-        return -errno;
-    void *at = mmap(NULL, sizeof(*c->used), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    /* Its disk space is taken now: a full disk met by a store into the mapping would be SIGBUS. */
+    int r = posix_fallocate(fd, 0, sizeof(**ret));
+    if (r != 0)
+        return -r;
+    void *at = mmap(NULL, sizeof(**ret), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED)
         return -errno;
-    c->usage_page = at;
-    c->used = at;
+    *ret = at;
     return 0;
+}
+
+static void cache_unmap(struct cache_count *count)
+{
+    if (count)
+        (void)munmap(count, sizeof(*count));
+}
+
+static int cache_map_counters(struct cache *c)
+{
+    CLEANUP(closep) int fd = openat(c->dir_fd, "usage", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    int r = cache_map(fd, &c->used);
+    return r < 0 ? r : cache_map(c->lock_fd, &c->mine);
 }
 
 static int cache_set_up(struct cache *c, const struct cache_conf *conf, struct err *err)
@@ -116,13 +139,20 @@ static int cache_set_up(struct cache *c, const struct cache_conf *conf, struct e
     r = cache_dir_tag(c->dir_fd);
     if (r == 0)
         r = cache_dir_sub(c->dir_fd, "objects", &c->objects_fd);
+    int others = 0;
     if (r == 0)
-        r = cache_dir_claim_mount(c->dir_fd, c->mount_id, &c->mount_fd, &c->lock_fd);
-    if (r == 0)
-        r = cache_map_usage(c);
+        r = others = cache_dir_claim_mount(c->dir_fd, c->mount_id, &c->mount_fd, &c->lock_fd);
+    if (r >= 0)
+        r = cache_map_counters(c);
     if (r < 0)
         return err_errno(err, r, "cache folder %s", conf->dir);
-    cache_dir_limits(c->dir_fd, conf->size_max, conf->free_min, &c->size_max, &c->free_min);
+    uint64_t used = cache_dir_usage(c->dir_fd);
+    /* What other mounts have reserved is not on the disk yet: their count is the better one. */
+    if (others == 0 || atomic_load(&c->used->bytes) < used)
+        atomic_store(&c->used->bytes, used);
+    c->size_max = conf->size_max;
+    c->free_min = conf->free_min;
+    cache_dir_limits(c->dir_fd, used, &c->size_max, &c->free_min);
     return 0;
 }
 
@@ -141,7 +171,6 @@ int cache_open(const struct cache_conf *conf, struct cache **ret, struct err *er
         cache_close(c);
         return r;
     }
-    atomic_store(c->used, cache_dir_usage(c->dir_fd));
     *ret = c;
     return 0;
 }
@@ -152,8 +181,8 @@ void cache_close(struct cache *c)
         return;
     if (c->mount_fd >= 0)
         cache_dir_drop_mount(c->dir_fd, c->mount_id);
-    if (c->used)
-        (void)munmap(c->usage_page, sizeof(*c->used));
+    cache_unmap(c->used);
+    cache_unmap(c->mine);
     closep(&c->lock_fd);
     closep(&c->mount_fd);
     closep(&c->objects_fd);
@@ -177,7 +206,7 @@ uint64_t cache_size_max(const struct cache *c)
 
 uint64_t cache_usage(const struct cache *c)
 {
-    return atomic_load(c->used);
+    return atomic_load(&c->used->bytes);
 }
 
 /* Finds the file of version `id` in its folder: "<rest of the id>.<8 hex digits>". */
@@ -209,7 +238,7 @@ static int cache_find(int fan_fd, const char *rest, char *name, size_t size, uin
 
 static int cache_fan(const struct cache *c, const char *id, bool make)
 {
-    char fan[CACHE_FAN_DIGITS + 1];
+    char fan[CACHE_DIR_FAN_DIGITS + 1];
     (void)snprintf(fan, sizeof(fan), "%s", id);
     int fd = -1;
     if (make)
@@ -248,7 +277,7 @@ int cache_get(struct cache *c, const char *id, uint64_t size, uint32_t *ret_crc,
     CLEANUP(closep) int fan = cache_fan(c, id, false);
     if (fan < 0)
         return -ENOENT;
-    if (cache_find(fan, id + CACHE_FAN_DIGITS, name, sizeof(name), &crc) < 0)
+    if (cache_find(fan, id + CACHE_DIR_FAN_DIGITS, name, sizeof(name), &crc) < 0)
         return -ENOENT;
     CLEANUP(closep) int fd = openat(fan, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
@@ -269,7 +298,15 @@ bool cache_has(struct cache *c, const char *id)
     char name[CACHE_ID_SIZE + 16];
     uint32_t crc = 0;
     CLEANUP(closep) int fan = cache_fan(c, id, false);
-    return fan >= 0 && cache_find(fan, id + CACHE_FAN_DIGITS, name, sizeof(name), &crc) == 0;
+    return fan >= 0 && cache_find(fan, id + CACHE_DIR_FAN_DIGITS, name, sizeof(name), &crc) == 0;
+}
+
+/* Subtracts, but not below 0: what others have counted may have been corrected meanwhile. */
+static void cache_take_from(struct cache_count *sum, uint64_t bytes)
+{
+    uint64_t old = atomic_load(&sum->bytes);
+    while (!atomic_compare_exchange_weak(&sum->bytes, &old, old > bytes ? old - bytes : 0))
+        ;
 }
 
 int cache_file_new(struct cache *c, struct cache_file *ret, struct err *err)
@@ -291,18 +328,27 @@ int cache_file_publish(struct cache *c, struct cache_file *f, const char *id, ui
     CLEANUP(closep) int fan = cache_fan(c, id, true);
     if (fan < 0)
         return fan;
-    (void)snprintf(name, sizeof(name), "%s.%08x", id + CACHE_FAN_DIGITS, crc);
+    (void)snprintf(name, sizeof(name), "%s.%08x", id + CACHE_DIR_FAN_DIGITS, crc);
     if (flock(f->fd, LOCK_SH | LOCK_NB) < 0)
         return -errno;
-    if (renameat(c->mount_fd, f->name, fan, name) < 0)
+    struct stat st = {0};
+    struct stat old = {0};
+    (void)fstatat(fan, name, &old, AT_SYMLINK_NOFOLLOW); /* the same bytes, from somebody else */
+    if (fstat(f->fd, &st) < 0 || renameat(c->mount_fd, f->name, fan, name) < 0)
         return -errno;
     f->name[0] = '\0';
     cache_set_checked(c, id);
+    (void)atomic_fetch_add(&c->used->bytes, (uint64_t)st.st_size);
+    cache_take_from(c->used, (uint64_t)old.st_size);
+    cache_release(c, f->reserved);
+    f->reserved = 0;
     return 0;
 }
 
 void cache_file_drop(struct cache *c, struct cache_file *f)
 {
+    cache_release(c, f->reserved);
+    f->reserved = 0;
     if (f->fd < 0)
         return;
     if (f->name[0])
@@ -320,38 +366,71 @@ void cache_file_path(const struct cache *c, const struct cache_file *f, char *ds
 /* True when `bytes` more fit; with `must` the size limit is not asked. */
 static bool cache_fits(const struct cache *c, uint64_t bytes, bool must)
 {
-    uint64_t used = atomic_load(c->used);
+    uint64_t used = atomic_load(&c->used->bytes);
+    if (bytes > INT64_MAX)
+        return false;
     if (!must && (used > c->size_max || bytes > c->size_max - used))
         return false;
     return cache_dir_free(c->dir_fd) >= bytes + c->free_min;
 }
 
-/* Evicts for `bytes` more, unless that was tried in vain a moment ago. */
-static void cache_make_room(struct cache *c, uint64_t bytes)
+/* True when not even an empty cache would have room: nothing is to be gained by emptying it. */
+static bool cache_is_hopeless(const struct cache *c, uint64_t bytes, bool must)
 {
+    if (bytes > INT64_MAX || (!must && bytes > c->size_max))
+        return true;
+    return cache_dir_free(c->dir_fd) + atomic_load(&c->used->bytes) < bytes + c->free_min;
+}
+
+/* Evicts for `bytes` more, unless that was tried in vain a moment ago. */
+static void cache_make_room(struct cache *c, uint64_t bytes, bool must)
+{
+    if (cache_is_hopeless(c, bytes, must))
+        return;
     LOCK_SCOPE(&c->evict_mu);
     if (cache_fits(c, bytes, false) || clock_ms() < c->evict_again_ms)
         return;
-    struct cache_dir_goal goal = {.used_max = c->size_max > bytes ? c->size_max - bytes : 0,
-                                  .free_min = c->free_min + bytes};
-    atomic_store(c->used, cache_dir_evict(c->dir_fd, &goal));
+    uint64_t taken = bytes + atomic_load(&c->mine->bytes);
+    struct cache_dir_goal goal = {.used_max = c->size_max > taken ? c->size_max - taken : 0,
+                                  .free_min = c->free_min + bytes,
+                                  .mount_id = c->mount_id};
+    uint64_t others = cache_dir_evict(c->dir_fd, &goal);
+    atomic_store(&c->used->bytes, others + atomic_load(&c->mine->bytes));
     if (!cache_fits(c, bytes, false))
         c->evict_again_ms = clock_ms() + CACHE_EVICT_PAUSE_MS;
+}
+
+void cache_set_relief(struct cache *c, cache_relief_fn *fn, void *arg)
+{
+    c->relief = fn;
+    c->relief_arg = arg;
+}
+
+/* Makes more versions fit for eviction; false when that is not possible. */
+static bool cache_relieve(struct cache *c)
+{
+    if (!c->relief || !c->relief(c->relief_arg))
+        return false;
+    LOCK_SCOPE(&c->evict_mu);
+    c->evict_again_ms = 0;
+    return true;
 }
 
 int cache_reserve(struct cache *c, uint64_t bytes, bool must)
 {
     if (!cache_fits(c, bytes, false))
-        cache_make_room(c, bytes);
+        cache_make_room(c, bytes, must);
+    if (!cache_fits(c, bytes, must) && !cache_is_hopeless(c, bytes, must) && cache_relieve(c))
+        cache_make_room(c, bytes, must);
     if (!cache_fits(c, bytes, must))
         return -ENOSPC;
-    (void)atomic_fetch_add(c->used, bytes);
+    (void)atomic_fetch_add(&c->used->bytes, bytes);
+    (void)atomic_fetch_add(&c->mine->bytes, bytes);
     return 0;
 }
 
 void cache_release(struct cache *c, uint64_t bytes)
 {
-    uint64_t used = atomic_load(c->used);
-    while (!atomic_compare_exchange_weak(c->used, &used, used > bytes ? used - bytes : 0))
-        ;
+    cache_take_from(c->used, bytes);
+    cache_take_from(c->mine, bytes);
 }

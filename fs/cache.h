@@ -26,15 +26,16 @@ struct cache_conf {
     const char *dir;   /* made with mode 0700 when absent */
     bool any_fs;       /* the user named the folder: take it even on a network file system */
     uint64_t size_max; /* bytes for all mounts together; 0: the smaller of 20 GiB and half of what
-                          is free now */
+                          is free now or in the folder already */
     uint64_t free_min; /* bytes that stay free on the file system; 0: a twentieth of it, at most
                           4 GiB */
 };
 
 /* A private file of this mount. */
 struct cache_file {
-    int fd; /* owned, read-write */
+    int fd; /* owned, read-write; -1: none yet */
     char name[CACHE_NAME_SIZE];
+    uint64_t reserved; /* bytes that its owner got from cache_reserve() for it */
 };
 
 /* What the environment suggests: $SLURM_TMPDIR, $TMPDIR, else /var/tmp, each with a folder of the
@@ -64,25 +65,32 @@ int cache_get(struct cache *c, const char *id, uint64_t size, uint32_t *ret_crc,
 /* Whether cache_get() would find the version, its check aside. */
 bool cache_has(struct cache *c, const char *id);
 
-/* Makes a private file. 0 or -errno. */
+/* Makes a private file; what is reserved already stays. 0 or -errno. */
 int cache_file_new(struct cache *c, struct cache_file *ret, struct err *err);
 
 /* Turns a complete private file into version `id`; it keeps its descriptor, which must not be
- * written to any more, and its name is cleared. 0, or -errno: the file is still private. */
+ * written to any more, and its name is cleared. What was reserved for it and is not needed is given
+ * back. 0, or -errno: the file is still private. */
 int cache_file_publish(struct cache *c, struct cache_file *f, const char *id, uint32_t crc);
 
-/* Closes, and removes the file unless it was published. */
+/* Closes, removes the file unless it was published, and gives back what was reserved for it. */
 void cache_file_drop(struct cache *c, struct cache_file *f);
 
 /* The path of a private file, for renames to other folders. */
 void cache_file_path(const struct cache *c, const struct cache_file *f, char *dst, size_t size);
+
+/* What is called, without a lock held, when eviction does not make room: to let go of versions and
+ * files that are kept open just in case. Returns whether there were any. One at a time, set while
+ * no other thread uses the cache; NULL removes it. */
+typedef bool cache_relief_fn(void *arg);
+void cache_set_relief(struct cache *c, cache_relief_fn *fn, void *arg);
 
 /* Asks for room for `bytes` more, evicting as needed. 0; -ENOSPC when the limit or the floor cannot
  * be kept: then a reader goes without the cache. With `must` only the floor counts: bytes that are
  * being written go before clean ones. */
 int cache_reserve(struct cache *c, uint64_t bytes, bool must);
 
-/* Gives back what was reserved and is not in use any more. */
+/* Gives back what was reserved and belongs to no file. */
 void cache_release(struct cache *c, uint64_t bytes);
 
 /* Bytes in use by all mounts, as far as known. */

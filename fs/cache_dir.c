@@ -134,32 +134,47 @@ void cache_dir_drop_mount(int dir_fd, const char *id)
 }
 
 /* Opens and locks mounts/<id>/lock. -EWOULDBLOCK: its mount lives. */
-static int cache_dir_lock_mount(int mount_fd)
+static int cache_dir_lock_mount(int mount_fd, int flags)
 {
-    CLEANUP(closep) int fd = openat(mount_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CLEANUP(closep) int fd = openat(mount_fd, "lock", O_RDWR | O_CLOEXEC | flags, 0600);
     if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
         return -errno;
     return TAKE_FD(fd);
 }
 
-static void cache_dir_drop_dead_mounts(int dir_fd)
+/* True for exactly so many lower-case hex digits. The folder may be one that holds other things,
+ * too: nothing is ever removed that does not bear a name which only this file gives. */
+static bool cache_dir_is_hex(const char *text, size_t digits)
 {
+    return strlen(text) == digits && strspn(text, "0123456789abcdef") == digits;
+}
+
+/* Returns how many others live. */
+static int cache_dir_drop_dead_mounts(int dir_fd)
+{
+    int alive = 0;
     DIR *d = cache_dir_list(dir_fd, "mounts");
     if (!d)
-        return;
+        return 0;
     for (struct dirent *e = cache_dir_next(d); e; e = cache_dir_next(d)) {
         CLEANUP(closep)
         int fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        CLEANUP(closep) int lock = fd < 0 ? -1 : cache_dir_lock_mount(fd);
+        if (fd < 0 || !cache_dir_is_hex(e->d_name, CACHE_DIR_MOUNT_DIGITS))
+            continue;
+        CLEANUP(closep) int lock = cache_dir_lock_mount(fd, 0);
         if (lock >= 0)
             cache_dir_drop_mount(dir_fd, e->d_name);
+        else if (lock == -ENOENT) /* it died before it made its lock, or while it was removed */
+            (void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
+        alive += lock == -EWOULDBLOCK;
     }
     (void)closedir(d);
+    return alive;
 }
 
 int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_fd)
 {
-    unsigned char random[16];
+    unsigned char random[CACHE_DIR_MOUNT_DIGITS / 2];
     CLEANUP(closep) int mounts = -1;
     CLEANUP(closep) int fd = -1;
     /* A mount that starts makes its folder and its lock in two steps; the lock on the whole
@@ -167,7 +182,7 @@ int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_f
     CLEANUP(closep) int all = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (all < 0 || flock(all, LOCK_EX) < 0)
         return -errno;
-    cache_dir_drop_dead_mounts(dir_fd);
+    int alive = cache_dir_drop_dead_mounts(dir_fd);
     int r = random_bytes(random, sizeof(random));
     if (r < 0)
         return r;
@@ -177,12 +192,12 @@ int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_f
         r = cache_dir_sub(mounts, ret_id, &fd);
     if (r < 0)
         return r;
-    int lock = cache_dir_lock_mount(fd);
+    int lock = cache_dir_lock_mount(fd, O_CREAT);
     if (lock < 0)
         return lock;
     *ret_fd = TAKE_FD(fd);
     *ret_lock_fd = lock;
-    return 0;
+    return alive;
 }
 
 uint64_t cache_dir_free(int dir_fd)
@@ -193,19 +208,16 @@ uint64_t cache_dir_free(int dir_fd)
     return (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
-void cache_dir_limits(int dir_fd, uint64_t size_max, uint64_t free_min, uint64_t *ret_size_max,
-                      uint64_t *ret_free_min)
+void cache_dir_limits(int dir_fd, uint64_t used, uint64_t *size_max, uint64_t *free_min)
 {
     struct statvfs fs;
     uint64_t total = 0;
     if (fstatvfs(dir_fd, &fs) == 0)
         total = (uint64_t)fs.f_blocks * fs.f_frsize;
-    if (size_max == 0)
-        size_max = MIN(CACHE_DIR_SIZE_DEFAULT, cache_dir_free(dir_fd) / 2);
-    if (free_min == 0)
-        free_min = MIN(CACHE_DIR_FREE_MAX, total / 20);
-    *ret_size_max = size_max;
-    *ret_free_min = free_min;
+    if (*size_max == 0)
+        *size_max = MIN(CACHE_DIR_SIZE_DEFAULT, (cache_dir_free(dir_fd) + used) / 2);
+    if (*free_min == 0)
+        *free_min = MIN(CACHE_DIR_FREE_MAX, total / 20);
 }
 
 struct cache_dir_file {
@@ -216,20 +228,33 @@ struct cache_dir_file {
 };
 
 struct cache_dir_scan {
-    struct cache_dir_file *file; /* NULL: only count */
+    struct cache_dir_file *file; /* owned: the versions, if they are to be kept */
     size_t files, cap;
     uint64_t bytes; /* of everything that was seen */
 };
+
+/* "3fa", "<rest of the id>.<crc32c>". */
+static bool cache_dir_is_version(const char *fan, const char *name)
+{
+    char rest[CACHE_DIR_ID_DIGITS - CACHE_DIR_FAN_DIGITS + 1];
+    size_t len = sizeof(rest) - 1;
+    if (!cache_dir_is_hex(fan, CACHE_DIR_FAN_DIGITS) || strlen(name) <= len || name[len] != '.')
+        return false;
+    memcpy(rest, name, len);
+    rest[len] = '\0';
+    return cache_dir_is_hex(rest, len) && cache_dir_is_hex(name + len + 1, 8);
+}
 
 static void cache_dir_scan_file(struct cache_dir_scan *scan, DIR *d, const char *fan,
                                 const char *name, bool keep)
 {
     struct stat st;
-    if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+    if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+        strcmp(name, "lock") == 0)
         return;
     uint64_t bytes = (uint64_t)st.st_blocks * 512;
     scan->bytes += bytes;
-    if (!keep || strlen(name) >= sizeof(scan->file->name))
+    if (!keep || !cache_dir_is_version(fan, name))
         return;
     if (scan->files == scan->cap) {
         size_t cap = MAX(scan->cap * 2, (size_t)1024);
@@ -246,20 +271,52 @@ static void cache_dir_scan_file(struct cache_dir_scan *scan, DIR *d, const char 
     f->bytes = bytes;
 }
 
-/* Counts every file two levels below `name` ("objects" or "mounts"). */
-static void cache_dir_scan_tree(struct cache_dir_scan *scan, int dir_fd, const char *name,
-                                bool keep)
+/* Counts the files of one folder; with `keep`, those that are versions are noted. */
+static void cache_dir_scan_folder(struct cache_dir_scan *scan, int parent_fd, const char *name,
+                                  bool keep)
 {
-    DIR *top = cache_dir_list(dir_fd, name);
+    DIR *d = cache_dir_list(parent_fd, name);
+    if (!d)
+        return;
+    for (struct dirent *f = cache_dir_next(d); f; f = cache_dir_next(d))
+        cache_dir_scan_file(scan, d, name, f->d_name, keep);
+    (void)closedir(d);
+}
+
+static void cache_dir_scan_objects(struct cache_dir_scan *scan, int dir_fd, bool keep)
+{
+    DIR *top = cache_dir_list(dir_fd, "objects");
+    if (!top)
+        return;
+    for (struct dirent *e = cache_dir_next(top); e; e = cache_dir_next(top))
+        cache_dir_scan_folder(scan, dirfd(top), e->d_name, keep);
+    (void)closedir(top);
+}
+
+/* What a mount says that it has reserved: the first bytes of its lock, which it has mapped. */
+static uint64_t cache_dir_reserved(int mounts_fd, const char *id)
+{
+    char path[CACHE_DIR_MOUNT_DIGITS + 8];
+    uint64_t bytes = 0;
+    if (!cache_dir_is_hex(id, CACHE_DIR_MOUNT_DIGITS))
+        return 0;
+    (void)snprintf(path, sizeof(path), "%s/lock", id);
+    CLEANUP(closep) int fd = openat(mounts_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd >= 0 && pread_full(fd, &bytes, sizeof(bytes), 0) == 0 ? bytes : 0;
+}
+
+/* Counts the private files of all mounts but `skip` (NULL: none), or what is reserved for them. */
+static void cache_dir_scan_mounts(struct cache_dir_scan *scan, int dir_fd, const char *skip)
+{
+    DIR *top = cache_dir_list(dir_fd, "mounts");
     if (!top)
         return;
     for (struct dirent *e = cache_dir_next(top); e; e = cache_dir_next(top)) {
-        DIR *d = cache_dir_list(dirfd(top), e->d_name);
-        if (!d)
+        struct cache_dir_scan one = {0};
+        if (skip && strcmp(e->d_name, skip) == 0)
             continue;
-        for (struct dirent *f = cache_dir_next(d); f; f = cache_dir_next(d))
-            cache_dir_scan_file(scan, d, e->d_name, f->d_name, keep);
-        (void)closedir(d);
+        cache_dir_scan_folder(&one, dirfd(top), e->d_name, false);
+        scan->bytes += MAX(one.bytes, cache_dir_reserved(dirfd(top), e->d_name));
     }
     (void)closedir(top);
 }
@@ -267,9 +324,9 @@ static void cache_dir_scan_tree(struct cache_dir_scan *scan, int dir_fd, const c
 uint64_t cache_dir_usage(int dir_fd)
 {
     struct cache_dir_scan scan = {0};
-    cache_dir_scan_tree(&scan, dir_fd, "objects", false);
-    cache_dir_scan_tree(&scan, dir_fd, "mounts", false);
-    cache_dir_scan_tree(&scan, dir_fd, "lost", false);
+    cache_dir_scan_objects(&scan, dir_fd, false);
+    cache_dir_scan_mounts(&scan, dir_fd, NULL);
+    cache_dir_scan_folder(&scan, dir_fd, "lost", false);
     return scan.bytes;
 }
 
@@ -297,10 +354,10 @@ uint64_t cache_dir_evict(int dir_fd, const struct cache_dir_goal *goal)
     if (lock < 0 || flock(lock, LOCK_EX) < 0)
         return cache_dir_usage(dir_fd);
     struct cache_dir_scan scan = {0};
-    cache_dir_scan_tree(&scan, dir_fd, "objects", true);
+    cache_dir_scan_objects(&scan, dir_fd, true);
     size_t files = scan.files;
-    cache_dir_scan_tree(&scan, dir_fd, "mounts", false);
-    cache_dir_scan_tree(&scan, dir_fd, "lost", false);
+    cache_dir_scan_mounts(&scan, dir_fd, goal->mount_id);
+    cache_dir_scan_folder(&scan, dir_fd, "lost", false);
     if (files > 0)
         qsort(scan.file, files, sizeof(*scan.file), cache_dir_by_use);
     size_t left = files;

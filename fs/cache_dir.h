@@ -6,6 +6,12 @@
 
 #include "base/err.h"
 
+enum {
+    CACHE_DIR_ID_DIGITS = 64,    /* of a version's id, in hex */
+    CACHE_DIR_FAN_DIGITS = 3,    /* of them, the name of its folder: 4,096 folders of versions */
+    CACHE_DIR_MOUNT_DIGITS = 32, /* of a mount's random id */
+};
+
 /* Opens `path`, making it with mode 0700 (parents must exist). -EMEDIUMTYPE for a network file
  * system unless `any_fs`; -EACCES when it is not this user's alone. */
 int cache_dir_make(const char *path, bool any_fs, int *ret_fd, struct err *err);
@@ -17,29 +23,32 @@ int cache_dir_tag(int dir_fd);
 int cache_dir_sub(int dir_fd, const char *name, int *ret_fd);
 
 /* Makes mounts/<random id>, locked for as long as *ret_lock_fd is open, and removes the folders of
- * mounts whose lock nobody holds. `ret_id` holds 33 bytes. */
+ * mounts whose lock nobody holds. `ret_id` holds CACHE_DIR_MOUNT_DIGITS + 1 bytes. Returns the
+ * number of other mounts that live, or -errno. */
 int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_fd);
 
 /* Removes mounts/<id> with its files. */
 void cache_dir_drop_mount(int dir_fd, const char *id);
 
-/* Fills in what the user left at 0. */
-void cache_dir_limits(int dir_fd, uint64_t size_max, uint64_t free_min, uint64_t *ret_size_max,
-                      uint64_t *ret_free_min);
+/* Fills in what the user left at 0. `used`: bytes in the folder, which are as good as free. */
+void cache_dir_limits(int dir_fd, uint64_t used, uint64_t *size_max, uint64_t *free_min);
 
 /* Bytes that the file system still gives to this user; 0 when it cannot say. */
 uint64_t cache_dir_free(int dir_fd);
 
-/* Bytes on disk of all files in the folder. */
+/* Bytes on disk of all files in the folder; of running mounts, what they have reserved if that is
+ * more. A mount keeps that sum as a uint64_t at the beginning of its lock. */
 uint64_t cache_dir_usage(int dir_fd);
 
 struct cache_dir_goal {
-    uint64_t used_max; /* evict until no more bytes than this are used */
-    uint64_t free_min; /* and no fewer than these are free */
+    uint64_t used_max;    /* evict until no more bytes than this are used */
+    uint64_t free_min;    /* and no fewer than these are free */
+    const char *mount_id; /* NULL, or the mount whose private files are not counted: it knows what
+                             it has reserved for them, written or not */
 };
 
 /* Unlinks versions, the longest unused first, until the goal is reached or nothing is left that is
- * not open somewhere. Returns the bytes then in use. One process at a time (DIR/lock). */
+ * not open somewhere. Returns the bytes then counted. One process at a time (DIR/lock). */
 uint64_t cache_dir_evict(int dir_fd, const struct cache_dir_goal *goal);
 
 #endif

@@ -37,22 +37,41 @@ static void commit_job_fini(struct commit_job *job)
     free(job->key);
 }
 
-static int commit_job_init(struct commit_job *job, struct writer *w, struct folder *dir,
-                           const struct place *place)
+/* Where the bytes belong. */
+static int commit_find(struct commit_job *job, const struct commit_target *to)
 {
+    struct writer *w = job->w;
     unsigned char random[(STORE_WRITE_ID_SIZE - 1) / 2];
-    *job = (struct commit_job){.w = w, .prefix = BUF_INIT((size_t)HEADER_BYTES_MAX + NPY_HEAD_MAX)};
     {
         LOCK_SCOPE(&w->fs->mu);
-        job->dir = folder_ref_locked(dir ? dir : w->dir);
-        job->place = place ? *place : w->place;
+        const char *if_match = to ? to->if_match : w->if_match;
+        job->dir = folder_ref_locked(to ? to->dir : w->dir);
+        job->place = to ? *to->place : w->place;
         job->head = head_ref(job->dir->head);
-        (void)snprintf(job->if_match, sizeof(job->if_match), "%s", w->if_match);
+        job->if_any = !if_match;
+        (void)snprintf(job->if_match, sizeof(job->if_match), "%s", if_match ? if_match : "");
     }
     job->key = fs_key(w->fs, job->dir->path, job->place.obj);
     int r = random_bytes(random, sizeof(random));
     hex_encode(job->write_id, random, sizeof(random));
     return job->key ? r : -ENOMEM;
+}
+
+/* Holds the bytes and finds out where they belong: in this order, for the commit or rename that
+ * held them before may have changed that. `to`: NULL for the writer's own name. After an error
+ * nothing is held. */
+static int commit_begin(struct commit_job *job, struct writer *w, const struct commit_target *to)
+{
+    struct stage_view view;
+    *job = (struct commit_job){.w = w, .prefix = BUF_INIT((size_t)HEADER_BYTES_MAX + NPY_HEAD_MAX)};
+    int r = stage_hold(w->stage, &view);
+    if (r < 0)
+        return r;
+    job->view = view;
+    r = commit_find(job, to);
+    if (r < 0)
+        stage_settle(w->stage, false);
+    return r;
 }
 
 /* Looks at a block written as npy. */
@@ -294,9 +313,8 @@ static int commit_conflict(struct writer *w, int code, struct err *err)
     return err_prefix(err, w->error, "somebody else has written it meanwhile");
 }
 
-static void commit_done(struct writer *w, const struct store_stat *stat)
+static void commit_done_locked(struct writer *w, const struct store_stat *stat)
 {
-    LOCK_SCOPE(&w->fs->mu);
     (void)snprintf(w->if_match, sizeof(w->if_match), "%s", stat->etag);
     w->unseen = false;
     w->exclusive = false;
@@ -326,8 +344,15 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
     r = commit_put(job, &stat, err);
     if (r < 0)
         return commit_conflict(job->w, r, err);
-    commit_done(job->w, &stat);
+    LOCK_SCOPE(&job->w->fs->mu);
+    commit_done_locked(job->w, &stat);
     return COMMIT_STORE;
+}
+
+/* Says why bytes were not stored. */
+static int commit_refuse(const struct commit_job *job, int code, const struct err *err)
+{
+    return fs_refuse(code, "store", job->key ? job->key : job->w->name, err);
 }
 
 int commit(struct writer *w, enum commit_cause cause, struct err *err)
@@ -338,39 +363,70 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
         return 0;
     if (error < 0)
         return err_set(err, error, "somebody else has written it meanwhile");
-    int r = commit_job_init(&job, w, NULL, NULL);
-    if (r == 0)
-        r = stage_hold(w->stage, &job.view);
+    int r = commit_begin(&job, w, NULL);
     if (r == 0) {
         r = commit_held(&job, cause, err);
         stage_settle(w->stage, r == COMMIT_STORE);
         r = r == COMMIT_STORE ? 0 : r;
     }
     if (r < 0)
-        (void)fs_refuse(r, "store", job.key ? job.key : w->name, err);
+        (void)commit_refuse(&job, r, err);
     commit_job_fini(&job);
     return r;
 }
 
-int commit_to(struct writer *w, struct folder *dir, const struct place *place, const char *if_match,
-              struct store_stat *ret_stat, struct err *err)
+/* The stored bytes are those of the new name, and the writer is its. */
+static int commit_rename(struct writer *w, const struct commit_target *to,
+                         const struct store_stat *stat)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    struct writer *old = writer_find_locked(to->dir, to->name, to->place);
+    if (old && old != w) {
+        writer_ref_locked(old);
+        writer_unlink_locked(old, false); /* its own store, if any, will meet the new version */
+        if (old->handles == 0)
+            writer_linger_locked(old, false); /* nobody can come back for it */
+        writer_unref_locked(old);
+    }
+    commit_done_locked(w, stat);
+    return writer_move_locked(w, to->dir, to->name, to->place);
+}
+
+static bool commit_is_scratch(struct writer *w)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    return w->place.kind == PLACE_SCRATCH;
+}
+
+static int commit_elsewhere(struct writer *w, const struct commit_target *to, bool move,
+                            struct store_stat *ret_stat, struct err *err)
 {
     struct commit_job job;
-    int r = commit_job_init(&job, w, dir, place);
-    job.if_any = !if_match;
-    (void)snprintf(job.if_match, sizeof(job.if_match), "%s", if_match ? if_match : "");
-    if (r == 0)
-        r = stage_hold(w->stage, &job.view);
+    int r = commit_begin(&job, w, to);
     if (r == 0) {
         r = commit_decide(&job, COMMIT_SYNC, err);
         if (r == COMMIT_STORE)
             r = commit_put(&job, ret_stat, err);
-        stage_settle(w->stage, r == 0);
+        if (r == 0 && move)
+            r = commit_rename(w, to, ret_stat);
+        stage_settle(w->stage, r == 0 && (move || commit_is_scratch(w)));
     }
     if (r < 0)
-        (void)fs_refuse(r, "store", job.key ? job.key : w->name, err);
+        (void)commit_refuse(&job, r, err);
     commit_job_fini(&job);
     return r;
+}
+
+int commit_to(struct writer *w, const struct commit_target *to, struct store_stat *ret_stat,
+              struct err *err)
+{
+    return commit_elsewhere(w, to, false, ret_stat, err);
+}
+
+int commit_move(struct writer *w, const struct commit_target *to, struct store_stat *ret_stat,
+                struct err *err)
+{
+    return commit_elsewhere(w, to, true, ret_stat, err);
 }
 
 /* Moves bytes that could not be stored to where they can be found again. */
@@ -380,9 +436,7 @@ static void commit_keep(struct writer *w, const char *reason)
     struct err err = {0};
     enum commit_content content = COMMIT_WRONG;
     char name[64] = "";
-    int r = commit_job_init(&job, w, NULL, NULL);
-    if (r == 0)
-        r = stage_hold(w->stage, &job.view);
+    int r = commit_begin(&job, w, NULL);
     if (r == 0) {
         (void)commit_look(&job, &content, NULL); /* prepares the prefix */
         struct lost_note note = {.store_id = store_id(w->fs->store),
@@ -393,6 +447,8 @@ static void commit_keep(struct writer *w, const char *reason)
                                  .head = job.prefix_only ? NULL : job.prefix.data,
                                  .head_len = job.prefix_only ? 0 : job.prefix.len};
         r = lost_keep(w->fs->cache, stage_file(w->stage), &note, name, sizeof(name), &err);
+        if (!stage_file(w->stage)->name[0])
+            stage_set_frozen(w->stage); /* it lies there now: who goes on writing gets a copy */
         stage_settle(w->stage, r == 0);
     }
     if (r < 0)

@@ -30,11 +30,22 @@ enum { COMMIT_WAITS = 1 };
  * what the store says. The reason is in `err` and in the log. */
 int commit(struct writer *w, enum commit_cause cause, struct err *err);
 
-/* Stores what a writer holds under another name, for rename and link. The writer's own place and
- * state are left alone. `if_match`: NULL for whatever is there. On success *ret_stat is the new
- * version. */
-int commit_to(struct writer *w, struct folder *dir, const struct place *place, const char *if_match,
-              struct store_stat *ret_stat, struct err *err);
+/* Another name for the bytes of a writer. */
+struct commit_target {
+    struct folder *dir;
+    const char *name;
+    const struct place *place;
+    const char *if_match; /* of what is there; NULL for whatever is */
+};
+
+/* Stores what a writer holds under another name, for link: the writer goes on as if nothing had
+ * happened. Errors as commit(). On success *ret_stat is the new version. */
+int commit_to(struct writer *w, const struct commit_target *to, struct store_stat *ret_stat,
+              struct err *err);
+
+/* The same for rename: what the writer holds from now on belongs under the new name. */
+int commit_move(struct writer *w, const struct commit_target *to, struct store_stat *ret_stat,
+                struct err *err);
 
 /* The last handle was closed, or the mount ends: stores, keeps waiting, or gives up what a writer
  * holds; nothing is left that only this function could still save. */

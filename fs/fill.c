@@ -17,6 +17,9 @@ enum {
     FILL_NEAR = 1 << 20, /* a read this close behind or before the last one still goes forward */
 };
 
+/* Bytes of an object: more than any store keeps in one piece, and 64 MiB of bits for its chunks. */
+#define FILL_SIZE_MAX (1ULL << 46)
+
 enum fill_state { FILL_FILLING, FILL_CHECKING, FILL_COMPLETE, FILL_FAILED };
 
 struct fill_waiter {
@@ -40,7 +43,6 @@ struct fill {
     enum fill_state state;
     int error;              /* FAILED: what reads get; also -ESTALE once the version is gone */
     struct cache_file file; /* fd -1 until the first bytes */
-    uint64_t reserved;      /* bytes asked from the cache and not published */
     uint8_t *present;       /* a bit a chunk */
     uint8_t *coming;        /* a bit a chunk: a GET is under way */
     size_t present_count;
@@ -55,8 +57,10 @@ struct fill {
 struct fill_part {
     struct fill *fill; /* a reference */
     size_t first, count;
-    size_t done; /* of them, written */
-    int error;   /* what the file said when writing to it failed */
+    uint64_t got;      /* bytes that have come */
+    size_t done;       /* chunks of them, written */
+    uint64_t reserved; /* bytes asked for them */
+    int error;         /* what the file said when writing to it failed */
 };
 
 static bool fill_bit(const uint8_t *bits, size_t i)
@@ -78,6 +82,8 @@ static uint64_t fill_chunk_end(const struct fill *f, size_t chunk)
 int fill_new(const struct fill_conf *conf, const char *key, const struct store_stat *stat,
              struct fill **ret)
 {
+    if (stat->size > FILL_SIZE_MAX)
+        return -EFBIG;
     struct fill *f = calloc(1, sizeof(*f));
     if (!f)
         return -ENOMEM;
@@ -108,7 +114,6 @@ void fill_unref(struct fill *f)
     if (!f || atomic_fetch_sub(&f->refs, 1) != 1)
         return;
     cache_file_drop(f->conf->cache, &f->file);
-    cache_release(f->conf->cache, f->reserved);
     (void)pthread_mutex_destroy(&f->mu);
     free(f->present);
     free(f->coming);
@@ -119,6 +124,8 @@ void fill_unref(struct fill *f)
 /* True when every chunk of [off, off + len) is in the file. */
 static bool fill_has_locked(const struct fill *f, uint64_t off, size_t len)
 {
+    if (len == 0)
+        return true;
     for (size_t i = (size_t)(off / FILL_CHUNK); (uint64_t)i * FILL_CHUNK < off + len; i++) {
         if (!fill_bit(f->present, i))
             return false;
@@ -171,12 +178,11 @@ static int fill_direct_sink(void *arg, const struct store_stat *stat, uint64_t o
                             const void *data, size_t len)
 {
     struct fill_direct *d = arg;
-    (void)stat;
-    if (off < d->waiter.off || off - d->waiter.off > d->waiter.len ||
-        len > d->waiter.len - (size_t)(off - d->waiter.off))
+    if (off != d->waiter.off + d->got || len > d->waiter.len - d->got ||
+        stat->size != d->fill->stat.size)
         return -EBADMSG;
-    memcpy(d->data + (off - d->waiter.off), data, len);
-    d->got = (size_t)(off - d->waiter.off) + len;
+    memcpy(d->data + d->got, data, len);
+    d->got += len;
     return 0;
 }
 
@@ -240,36 +246,31 @@ static void fill_wake(struct fill *f)
     fill_answer_all(f, list);
 }
 
-/* Checks the whole and publishes it: 0, -EBADMSG when the object is damaged, or another -errno when
- * only the cache failed. */
+/* Checks the whole and publishes it. 0; -EBADMSG when the object is damaged; -EIO when the cache
+ * does not give back what was put there. */
 static int fill_check(struct fill *f)
 {
     char id[CACHE_ID_SIZE];
     uint32_t crc = 0;
     int r = crc32c_fd(f->file.fd, 0, f->stat.size, 0, &crc);
     if (r < 0)
-        return r;
+        return -EIO;
     if (f->stat.has_crc32c && f->stat.crc32c != crc)
         return -EBADMSG;
     cache_id(store_id(f->conf->store), f->key, f->stat.etag, id);
-    return cache_file_publish(f->conf->cache, &f->file, id, crc);
+    r = cache_file_publish(f->conf->cache, &f->file, id, crc);
+    if (r < 0) /* it is served all the same, while it is open */
+        log_debug("cache", "%s: cannot be kept: %s", f->key, errno_text(r));
+    return 0;
 }
 
 /* The last chunk has come. */
 static void fill_finish(struct fill *f)
 {
     int r = fill_check(f);
-    (void)pthread_mutex_lock(&f->mu);
-    if (r == -EBADMSG) {
-        f->state = FILL_FAILED;
-        f->error = -EBADMSG;
-    } else {
-        /* A version that could not be published is served all the same, while it is open. */
-        f->state = FILL_COMPLETE;
-        if (r == 0)
-            f->reserved = 0;
-    }
-    (void)pthread_mutex_unlock(&f->mu);
+    LOCK_SCOPE(&f->mu);
+    f->state = r < 0 ? FILL_FAILED : FILL_COMPLETE;
+    f->error = r;
 }
 
 /* Marks a chunk as written; true when it was the last one. */
@@ -284,20 +285,36 @@ static bool fill_chunk_done_locked(struct fill *f, size_t chunk)
     return true;
 }
 
-/* Makes the private file when it is not there yet and asks for room. */
-static int fill_make_room(struct fill *f, uint64_t bytes)
+/* Bytes of the chunks of a part from the nth on. */
+static uint64_t fill_part_bytes(const struct fill_part *p, size_t n)
 {
+    return fill_chunk_end(p->fill, p->first + p->count - 1) - (uint64_t)(p->first + n) * FILL_CHUNK;
+}
+
+/* Asks for room and makes the private file when it is not there yet. */
+static int fill_make_room(struct fill_part *p)
+{
+    struct fill *f = p->fill;
+    uint64_t bytes = fill_part_bytes(p, 0);
     int r = cache_reserve(f->conf->cache, bytes, false);
     if (r < 0)
         return r;
     LOCK_SCOPE(&f->mu);
-    if (f->file.fd < 0)
-        r = cache_file_new(f->conf->cache, &f->file, NULL);
-    if (r < 0)
-        cache_release(f->conf->cache, bytes);
-    else
-        f->reserved += bytes;
-    return r;
+    f->file.reserved += bytes;
+    p->reserved = bytes;
+    return f->file.fd < 0 ? cache_file_new(f->conf->cache, &f->file, NULL) : 0;
+}
+
+/* Gives back what was asked for chunks that did not come: they are asked for again. */
+static void fill_return_room(struct fill_part *p)
+{
+    struct fill *f = p->fill;
+    uint64_t bytes = p->reserved > 0 && p->done < p->count ? fill_part_bytes(p, p->done) : 0;
+    {
+        LOCK_SCOPE(&f->mu);
+        f->file.reserved -= bytes;
+    }
+    cache_release(f->conf->cache, bytes);
 }
 
 static int fill_part_sink(void *arg, const struct store_stat *stat, uint64_t off, const void *data,
@@ -305,6 +322,10 @@ static int fill_part_sink(void *arg, const struct store_stat *stat, uint64_t off
 {
     struct fill_part *p = arg;
     struct fill *f = p->fill;
+    if (off != (uint64_t)p->first * FILL_CHUNK + p->got || len > fill_part_bytes(p, 0) - p->got ||
+        stat->size != f->stat.size)
+        return -EBADMSG;
+    p->got += len;
     int r = pwrite_full(f->file.fd, data, len, off);
     if (r < 0) {
         p->error = r;
@@ -356,6 +377,7 @@ static void fill_part_end(struct fill_part *p, int code)
     struct fill *f = p->fill;
     struct fill_waiter *list = NULL;
     bool disk = p->error < 0;
+    fill_return_room(p);
     (void)pthread_mutex_lock(&f->mu);
     for (size_t i = 0; i < p->count; i++)
         fill_bit_set(f->coming, p->first + i, false);
@@ -380,9 +402,9 @@ static void fill_part_job(void *arg)
     struct fill_part *p = arg;
     struct fill *f = p->fill;
     uint64_t off = (uint64_t)p->first * FILL_CHUNK;
-    uint64_t len = fill_chunk_end(f, p->first + p->count - 1) - off;
+    uint64_t len = fill_part_bytes(p, 0);
     struct err err = {0};
-    int r = fill_make_room(f, len);
+    int r = fill_make_room(p);
     if (r < 0) {
         p->error = r;
     } else {
@@ -390,6 +412,8 @@ static void fill_part_job(void *arg)
         r = store_get(f->conf->store, f->key, &get, fill_part_sink, p, NULL, &err);
         if (r == 0 && p->done < p->count)
             r = err_set(&err, -EIO, "the store sent less than it announced");
+        else if (r == -EBADMSG && !err.msg[0])
+            r = err_set(&err, -EBADMSG, "the store sent other bytes than were asked for");
     }
     if (r < 0 && p->error == 0)
         log_warn("read", "%s: %s", f->key, err.msg);
@@ -475,7 +499,7 @@ static enum fill_verdict fill_enqueue_locked(struct fill *f, struct fill_waiter 
     size_t first = (size_t)(now->off / FILL_CHUNK);
     size_t wanted = (size_t)((now->off + now->len + FILL_CHUNK - 1) / FILL_CHUNK);
     uint64_t end = fill_ahead_locked(f, now->off, now->len);
-    if (f->state == FILL_FILLING && !f->no_room && f->error == 0)
+    if (f->state == FILL_FILLING && !f->no_room && f->error == 0 && now->len > 0)
         fill_plan_locked(f, first, wanted, (size_t)((end + FILL_CHUNK - 1) / FILL_CHUNK), plan);
     if (fill_decide_locked(f, now))
         return FILL_ANSWER;
@@ -522,7 +546,7 @@ void fill_give_head(struct fill *f, const void *data, size_t len)
     }
     fill_ref(f);
     struct fill_part part = {.fill = f, .first = 0, .count = 1};
-    int r = fill_make_room(f, fill_chunk_end(f, 0));
+    int r = fill_make_room(&part);
     if (r == 0)
         r = fill_part_sink(&part, &f->stat, 0, data, (size_t)fill_chunk_end(f, 0));
     part.error = r;
@@ -560,16 +584,21 @@ static int fill_all_read(struct fill *f, uint64_t off, size_t len)
     return w.code;
 }
 
+static bool fill_lacks_room(struct fill *f)
+{
+    LOCK_SCOPE(&f->mu);
+    return f->no_room && f->state == FILL_FILLING;
+}
+
 int fill_all(struct fill *f, struct err *err)
 {
     for (uint64_t off = 0; off < f->stat.size; off += FILL_CHUNK) {
         int r = fill_all_read(f, off, 1);
+        if (r == 0 && fill_lacks_room(f)) /* reads go around the cache: no use to go on */
+            return err_set(err, -ENOSPC, "read %s: the cache has no room for it", f->key);
         if (r < 0)
             return err_errno(err, r, "read %s", f->key);
     }
-    LOCK_SCOPE(&f->mu);
-    if (f->no_room && f->state == FILL_FILLING)
-        return err_set(err, -ENOSPC, "read %s: the cache has no room for it", f->key);
     return 0;
 }
 
@@ -577,6 +606,12 @@ bool fill_is_useful(struct fill *f)
 {
     LOCK_SCOPE(&f->mu);
     return f->present_count > 0 && f->state != FILL_FAILED && f->error == 0;
+}
+
+bool fill_has_failed(struct fill *f)
+{
+    LOCK_SCOPE(&f->mu);
+    return f->error < 0;
 }
 
 int fill_complete_fd(struct fill *f)

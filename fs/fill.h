@@ -39,7 +39,7 @@ struct fill_conf {
 typedef void fill_read_fn(void *arg, int code, const void *data, size_t len);
 
 /* Starts with nothing present; asks the store nothing. Holds one reference. `conf` must outlive it;
- * key and stat are copied. 0 or -ENOMEM. */
+ * key and stat are copied. 0; -EFBIG for a size that no object has; -ENOMEM. */
 int fill_new(const struct fill_conf *conf, const char *key, const struct store_stat *stat,
              struct fill **ret);
 
@@ -50,7 +50,8 @@ void fill_unref(struct fill *f);
 void fill_give_head(struct fill *f, const void *data, size_t len);
 
 /* Reads; calls fn exactly once with 0, or -errno: -ESTALE when the store has another version now,
- * -EBADMSG when the object fails its check, -EIO when the store does not answer. */
+ * -EBADMSG when the object fails its check or the store sends something else, -EIO when it does not
+ * answer. */
 void fill_read(struct fill *f, uint64_t off, size_t len, fill_read_fn *fn, void *arg);
 
 /* Fetches everything and waits for it. Not from a job of the fill's pool. 0 or -errno. */
@@ -58,6 +59,9 @@ int fill_all(struct fill *f, struct err *err);
 
 /* True when a part of the object, however small, is in the file: worth keeping a while. */
 bool fill_is_useful(struct fill *f);
+
+/* True once what is missing can never be read: the version is gone from the store, or damaged. */
+bool fill_has_failed(struct fill *f);
 
 /* A descriptor of the published file, borrowed from the fill, or -1 before it is complete. */
 int fill_complete_fd(struct fill *f);

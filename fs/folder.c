@@ -181,6 +181,7 @@ void folder_set_head(struct folder *d, struct head *head)
         old = d->head;
         d->head = head_ref(head);
         d->kind = head ? FOLDER_MATRIX : FOLDER_UNKNOWN;
+        d->head_sets++;
         d->head_ms = d->seen_ms = clock_ms();
     }
     head_unref(old);
@@ -210,11 +211,19 @@ void folder_changed_locked(struct folder *d, const char *obj)
         listing_note_change(run->listing, obj);
 }
 
+/* Whether a listing has had its time, or there are `bytes` with it, more than its share. */
+static bool folder_may_drop_locked(const struct fs *fs, struct listing *l, size_t bytes)
+{
+    if (bytes > fs->conf.memory / 4)
+        return true;
+    return !fs->conf.immutable && clock_ms() > listing_good_until_ms(l);
+}
+
 /* Drops listings that have had their time, and all when they hold more than their share. */
 static void folder_sweep_locked(struct fs *fs)
 {
     int64_t now = clock_ms();
-    if (fs->conf.immutable || now - fs->dirs->swept_ms < FS_FRESH_MS)
+    if (now - fs->dirs->swept_ms < FS_FRESH_MS)
         return;
     fs->dirs->swept_ms = now;
     size_t bytes = 0;
@@ -222,12 +231,13 @@ static void folder_sweep_locked(struct fs *fs)
         for (struct folder *d = fs->dirs->bucket[i]; d; d = d->next) {
             if (!d->listing)
                 continue;
-            bytes += listing_bytes(d->listing);
-            if (now > listing_good_until_ms(d->listing) || bytes > fs->conf.memory / 4) {
-                bytes -= listing_bytes(d->listing);
-                listing_unref(d->listing);
-                d->listing = NULL;
+            size_t more = listing_bytes(d->listing);
+            if (!folder_may_drop_locked(fs, d->listing, bytes + more)) {
+                bytes += more;
+                continue;
             }
+            listing_unref(d->listing);
+            d->listing = NULL;
         }
     }
 }

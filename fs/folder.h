@@ -32,9 +32,11 @@ struct folder {
     enum folder_kind kind;
     bool
         local; /* made here and not removed: it exists whatever the store says; holds a reference */
-    struct head *head;       /* a reference, or NULL */
-    int64_t seen_ms;         /* when something proved last that it exists; 0: never */
-    int64_t head_ms;         /* when `head` (or that there is none) was last known to be current */
+    struct head *head;  /* a reference, or NULL */
+    int64_t seen_ms;    /* when something proved last that it exists; 0: never */
+    int64_t head_ms;    /* when `head` (or that there is none) was last known to be current */
+    unsigned head_sets; /* how often this mount has stored or removed the header: what the store
+                           said before that is void */
     struct listing *listing; /* the latest complete one, a reference, or NULL */
     struct folder_run *runs; /* listings under way */
     unsigned plus_count;     /* replies to READDIRPLUS, see struct node */

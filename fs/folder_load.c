@@ -11,7 +11,8 @@
 /* Learning from the store what a directory is. */
 
 enum {
-    FOLDER_PEEK = 1000 /* entries looked at to tell a headless matrix from a plain directory */
+    FOLDER_PEEK = 1000, /* entries looked at to tell a headless matrix from a plain directory */
+    FOLDER_LOADS = 3,   /* looks at one that this mount is changing */
 };
 
 /* bmfs's own area never holds matrices: asking for headers there would be a waste. */
@@ -42,7 +43,7 @@ static int folder_fetch_head(struct folder *d, const char *known, struct head **
     if (!key)
         return -ENOMEM;
     struct store_stat stat;
-    struct store_get get = {.if_none_match = known};
+    struct store_get get = {.len = HEADER_BYTES_MAX, .if_none_match = known};
     int r = store_get(d->fs->store, key, &get, folder_header_sink, &text, &stat, err);
     if (r != 0)
         return r;
@@ -92,29 +93,42 @@ int folder_has_keys(struct folder *d, struct err *err)
     return r < 0 ? r : peek.entries > 0;
 }
 
-/* Notes what was learnt; takes `head` over. */
-static void folder_conclude(struct folder *d, enum folder_kind kind, struct head *head)
+/* To be asked before the store is: what this mount does to the header meanwhile is newer than what
+ * the store will have said. */
+static unsigned folder_head_sets(struct folder *d)
 {
-    struct head *old = NULL;
+    LOCK_SCOPE(&d->fs->mu);
+    return d->head_sets;
+}
+
+/* Notes what was learnt since `sets`; takes `head` over. */
+static void folder_conclude(struct folder *d, unsigned sets, enum folder_kind kind,
+                            struct head *head)
+{
+    struct head *old = head;
     {
         LOCK_SCOPE(&d->fs->mu);
-        if (kind != FOLDER_HEADLESS || head || d->kind != FOLDER_HEADLESS) {
-            old = d->head;
-            d->head = head;
+        if (d->head_sets == sets) {
+            if (kind != FOLDER_HEADLESS || head || d->kind != FOLDER_HEADLESS) {
+                old = d->head;
+                d->head = head;
+            }
+            d->kind = kind;
+            d->head_ms = d->seen_ms = clock_ms();
         }
-        d->kind = kind;
-        d->head_ms = d->seen_ms = clock_ms();
     }
     head_unref(old);
 }
 
 /* Nothing is in the store: the directory exists only if it was made here. */
-static int folder_conclude_empty(struct folder *d, struct err *err)
+static int folder_conclude_empty(struct folder *d, unsigned sets, struct err *err)
 {
     bool local;
     struct head *old = NULL;
     {
         LOCK_SCOPE(&d->fs->mu);
+        if (d->head_sets != sets)
+            return 0;
         local = d->local || d->path[0] == '\0';
         old = TAKE(d->head);
         d->kind = local ? FOLDER_PLAIN : FOLDER_UNKNOWN;
@@ -137,6 +151,7 @@ static int folder_load_now(struct folder *d, struct err *err)
 {
     char known[STORE_ETAG_SIZE];
     struct head *head = NULL;
+    unsigned sets = folder_head_sets(d);
     int r = -ENOENT;
     if (!folder_is_own_area(d)) {
         folder_known_etag(d, known, sizeof(known));
@@ -144,11 +159,12 @@ static int folder_load_now(struct folder *d, struct err *err)
     }
     if (r == STORE_SAME) {
         LOCK_SCOPE(&d->fs->mu);
-        d->head_ms = d->seen_ms = clock_ms();
+        if (d->head_sets == sets)
+            d->head_ms = d->seen_ms = clock_ms();
         return 0;
     }
     if (r == 0)
-        folder_conclude(d, FOLDER_MATRIX, head);
+        folder_conclude(d, sets, FOLDER_MATRIX, head);
     if (r != -ENOENT)
         return r;
     struct folder_peek peek;
@@ -156,21 +172,28 @@ static int folder_load_now(struct folder *d, struct err *err)
     if (r < 0)
         return r;
     if (peek.entries == 0)
-        return folder_conclude_empty(d, err);
-    folder_conclude(d, peek.blocks ? FOLDER_HEADLESS : FOLDER_PLAIN, NULL);
+        return folder_conclude_empty(d, sets, err);
+    folder_conclude(d, sets, peek.blocks ? FOLDER_HEADLESS : FOLDER_PLAIN, NULL);
     return 0;
+}
+
+static bool folder_is_known(struct folder *d, int64_t age_ms)
+{
+    LOCK_SCOPE(&d->fs->mu);
+    return d->kind != FOLDER_UNKNOWN && d->head_ms > 0 &&
+           (d->fs->conf.immutable || clock_ms() - d->head_ms <= age_ms);
 }
 
 int folder_load(struct folder *d, int64_t age_ms, struct err *err)
 {
-    {
-        LOCK_SCOPE(&d->fs->mu);
-        if (d->kind != FOLDER_UNKNOWN && d->head_ms > 0 &&
-            (d->fs->conf.immutable || clock_ms() - d->head_ms <= age_ms))
-            return 0;
+    bool known = folder_is_known(d, age_ms);
+    for (int i = 0; !known && i < FOLDER_LOADS; i++) {
+        int r = folder_load_now(d, err);
+        if (r < 0)
+            return err_prefix(err, r, "directory %s", d->path);
+        known = folder_is_known(d, INT64_MAX); /* else this mount has just removed the header */
     }
-    int r = folder_load_now(d, err);
-    return r < 0 ? err_prefix(err, r, "directory %s", d->path) : 0;
+    return 0;
 }
 
 static int folder_npy_sink(void *arg, const struct store_stat *stat, uint64_t off, const void *data,
@@ -218,7 +241,7 @@ static int folder_infer(struct folder *d, struct listing *l, struct head **ret, 
 
 /* Takes an inferred head over, keeping the old one when it says the same, so that open files of
  * header.json stay the node that they are. */
-static void folder_conclude_inferred(struct folder *d, struct head *head)
+static void folder_conclude_inferred(struct folder *d, unsigned sets, struct head *head)
 {
     {
         LOCK_SCOPE(&d->fs->mu);
@@ -229,7 +252,7 @@ static void folder_conclude_inferred(struct folder *d, struct head *head)
             return;
         }
     }
-    folder_conclude(d, FOLDER_HEADLESS, head);
+    folder_conclude(d, sets, FOLDER_HEADLESS, head);
 }
 
 /* True when a header was stored, or seen, after the listing was begun. */
@@ -239,15 +262,15 @@ static bool folder_has_new_header(struct folder *d, struct listing *l)
     return d->kind == FOLDER_MATRIX && d->head_ms >= listing_begun_ms(l);
 }
 
-/* Concludes from a complete listing what the directory is. */
-static int folder_classify(struct folder *d, struct listing *l, struct err *err)
+/* Concludes from a complete listing, begun after `sets`, what the directory is. */
+static int folder_classify(struct folder *d, unsigned sets, struct listing *l, struct err *err)
 {
     struct listing_entry e;
     struct head *head = NULL;
     if (listing_at(l, 0, &e) != 1)
-        return folder_conclude_empty(d, err);
+        return folder_conclude_empty(d, sets, err);
     if (folder_is_own_area(d)) {
-        folder_conclude(d, FOLDER_PLAIN, NULL);
+        folder_conclude(d, sets, FOLDER_PLAIN, NULL);
         return 0;
     }
     if (folder_has_new_header(d, l))
@@ -256,26 +279,27 @@ static int folder_classify(struct folder *d, struct listing *l, struct err *err)
         return folder_load(d, -1, err);
     int r = folder_infer(d, l, &head, err);
     if (r == -ENOENT) {
-        folder_conclude(d, FOLDER_PLAIN, NULL);
-    } else if (r == -EBADMSG) {
+        folder_conclude(d, sets, FOLDER_PLAIN, NULL);
+    } else if (r == -EBADMSG || r == -EINVAL) {
         /* What cannot be understood can still be listed, read and removed by its object names. */
         log_warn("header", "%s: cannot be inferred: %s", d->path, err ? err->msg : "");
-        folder_conclude(d, FOLDER_HEADLESS, NULL);
+        folder_conclude(d, sets, FOLDER_HEADLESS, NULL);
     } else if (r == 0) {
-        folder_conclude_inferred(d, head);
+        folder_conclude_inferred(d, sets, head);
     }
-    return r == -ENOENT || r == -EBADMSG ? 0 : r;
+    return r == -ENOENT || r == -EBADMSG || r == -EINVAL ? 0 : r;
 }
 
 int folder_scan(struct folder *d, struct listing **ret, struct err *err)
 {
     struct listing *l = NULL;
+    unsigned sets = folder_head_sets(d);
     int r = listing_new(&l);
     if (r < 0)
         return r;
     r = folder_run(d, l, err);
     if (r == 0)
-        r = folder_classify(d, l, err);
+        r = folder_classify(d, sets, l, err);
     if (r < 0) {
         listing_unref(l);
         return err_prefix(err, r, "directory %s", d->path);

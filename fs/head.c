@@ -27,11 +27,15 @@ int head_new(const struct store_stat *stat, const void *bytes, size_t len, struc
     h->stored = true;
     h->stat = *stat;
     int r = header_parse(bytes, len, &h->header, &err);
-    if (r == 0)
+    if (r == 0) {
         r = header_present(&h->header, &h->text);
-    else if (r != -ENOMEM) {
+        if (r < 0)
+            (void)err_set(&err, r, "too long to be shown");
+    }
+    if (r < 0 && r != -ENOMEM) {
         h->bad = true;
         (void)snprintf(h->why, sizeof(h->why), "%s", err.msg);
+        buf_clear(&h->text);
         r = buf_append(&h->text, bytes, len);
     }
     if (r < 0) {

@@ -6,11 +6,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { LOST_COPY = 1 << 20, LOST_NAME_SIZE = 48 };
 
 static int lost_open_dir(struct cache *c)
 {
@@ -58,26 +61,18 @@ static int lost_write_note(int dir_fd, const char *name, const struct lost_note 
     return r;
 }
 
-/* Moves the bytes; with a head, they are written anew behind it. */
-static int lost_move(struct cache *c, struct cache_file *f, const struct lost_note *note,
-                     int dir_fd, const char *name)
+/* Writes the head and all bytes of the file anew. */
+static int lost_copy(const struct cache_file *f, const struct lost_note *note, int dir_fd,
+                     const char *name)
 {
-    char path[4096];
-    if (note->head_len == 0) {
-        cache_file_path(c, f, path, sizeof(path));
-        if (fsync(f->fd) < 0 || renameat(AT_FDCWD, path, dir_fd, name) < 0)
-            return -errno;
-        f->name[0] = '\0';
-        return 0;
-    }
     CLEANUP(closep) int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    CLEANUP(freep) char *step = malloc(1 << 20);
+    CLEANUP(freep) char *step = malloc(LOST_COPY);
     if (fd < 0 || !step)
         return fd < 0 ? -errno : -ENOMEM;
     int r = write_full(fd, note->head, note->head_len);
     off_t at = 0;
     while (r == 0) {
-        ssize_t n = pread(f->fd, step, 1 << 20, at);
+        ssize_t n = pread(f->fd, step, LOST_COPY, at);
         if (n <= 0) {
             r = n < 0 ? -errno : 0;
             break;
@@ -90,13 +85,46 @@ static int lost_move(struct cache *c, struct cache_file *f, const struct lost_no
     return r;
 }
 
+/* Moves the file, or copies it when a head goes before it or it is nobody's private file. */
+static int lost_move(struct cache *c, struct cache_file *f, const struct lost_note *note,
+                     int dir_fd, const char *name)
+{
+    char path[PATH_MAX];
+    if (note->head_len > 0 || !f->name[0])
+        return lost_copy(f, note, dir_fd, name);
+    cache_file_path(c, f, path, sizeof(path));
+    if (fsync(f->fd) < 0 || renameat(AT_FDCWD, path, dir_fd, name) < 0)
+        return -errno;
+    f->name[0] = '\0';
+    return 0;
+}
+
+/* The note comes first: bytes without one would be nobody's. */
+static int lost_write(struct cache *c, struct cache_file *f, const struct lost_note *note,
+                      int dir_fd, const char *name)
+{
+    char json[LOST_NAME_SIZE + 8];
+    char data[LOST_NAME_SIZE + 8];
+    (void)snprintf(json, sizeof(json), "%s.json", name);
+    (void)snprintf(data, sizeof(data), "%s.data", name);
+    int r = lost_write_note(dir_fd, json, note);
+    if (r == 0)
+        r = lost_move(c, f, note, dir_fd, data);
+    if (r < 0) {
+        (void)unlinkat(dir_fd, data, 0);
+        (void)unlinkat(dir_fd, json, 0);
+        return r;
+    }
+    (void)fsync(dir_fd); /* both are there in any case; this makes them outlive the machine */
+    return 0;
+}
+
 int lost_keep(struct cache *c, struct cache_file *f, const struct lost_note *note, char *ret_name,
               size_t size, struct err *err)
 {
     unsigned char random[6];
-    char id[16];
-    char name[64];
-    char file[80];
+    char id[2 * sizeof(random) + 1];
+    char name[LOST_NAME_SIZE];
     CLEANUP(closep) int dir_fd = lost_open_dir(c);
     if (dir_fd < 0)
         return err_errno(err, dir_fd, "cannot keep the bytes in %s/lost", cache_dir(c));
@@ -105,12 +133,8 @@ int lost_keep(struct cache *c, struct cache_file *f, const struct lost_note *not
     int r = random_bytes(random, sizeof(random));
     hex_encode(id, random, sizeof(random));
     (void)snprintf(name, sizeof(name), "%lld-%s", (long long)time(NULL), id);
-    (void)snprintf(file, sizeof(file), "%s.data", name);
     if (r == 0)
-        r = lost_move(c, f, note, dir_fd, file);
-    (void)snprintf(file, sizeof(file), "%s.json", name);
-    if (r == 0)
-        r = lost_write_note(dir_fd, file, note);
+        r = lost_write(c, f, note, dir_fd, name);
     if (r < 0)
         return err_errno(err, r, "cannot keep the bytes in %s/lost", cache_dir(c));
     if (ret_name)

@@ -23,8 +23,9 @@ struct lost_note {
     size_t head_len;
 };
 
-/* Moves a private file of the cache there. `ret_name` receives the name without its suffix (may be
- * NULL). 0, -EDQUOT when the folder is full, or -errno; then the file is where it was. */
+/* Moves a private file of the cache there; one that was published already, or that a head goes
+ * before, is copied and stays. `ret_name` receives the name without its suffix (may be NULL). 0,
+ * -EDQUOT when the folder is full, or -errno; then the file is where it was. */
 int lost_keep(struct cache *c, struct cache_file *f, const struct lost_note *note, char *ret_name,
               size_t size, struct err *err);
 

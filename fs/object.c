@@ -46,24 +46,6 @@ struct objects {
     struct object_latest *latest; /* direct-mapped */
 };
 
-int objects_new(const struct objects_conf *conf, struct objects **ret)
-{
-    struct objects *os = calloc(1, sizeof(*os));
-    if (!os)
-        return -ENOMEM;
-    os->conf = *conf;
-    os->fill_conf =
-        (struct fill_conf){.store = conf->store, .cache = conf->cache, .pool = conf->pool};
-    os->latest = calloc(OBJECT_LATEST, sizeof(*os->latest));
-    if (!os->latest) {
-        free(os);
-        return -ENOMEM;
-    }
-    (void)pthread_mutex_init(&os->mu, NULL);
-    *ret = os;
-    return 0;
-}
-
 static struct object **objects_slot(struct objects *os, const char *id)
 {
     size_t hash = 0;
@@ -106,15 +88,53 @@ static void objects_forget_locked(struct objects *os, struct object *o)
         *at = o->next;
 }
 
+/* Lets go of all idle versions: each keeps its file from being evicted. */
+static bool objects_let_go(void *arg)
+{
+    struct objects *os = arg;
+    struct object *list = NULL;
+    {
+        LOCK_SCOPE(&os->mu);
+        for (struct object *o = os->newest; o; o = o->older)
+            objects_forget_locked(os, o);
+        list = os->newest;
+        os->newest = os->oldest = NULL;
+        os->idle = 0;
+    }
+    bool any = list != NULL;
+    while (list) {
+        struct object *o = list;
+        list = o->older;
+        object_destroy(o);
+    }
+    return any;
+}
+
+int objects_new(const struct objects_conf *conf, struct objects **ret)
+{
+    struct objects *os = calloc(1, sizeof(*os));
+    if (!os)
+        return -ENOMEM;
+    os->conf = *conf;
+    os->fill_conf =
+        (struct fill_conf){.store = conf->store, .cache = conf->cache, .pool = conf->pool};
+    os->latest = calloc(OBJECT_LATEST, sizeof(*os->latest));
+    if (!os->latest) {
+        free(os);
+        return -ENOMEM;
+    }
+    (void)pthread_mutex_init(&os->mu, NULL);
+    cache_set_relief(conf->cache, objects_let_go, os);
+    *ret = os;
+    return 0;
+}
+
 void objects_free(struct objects *os)
 {
     if (!os)
         return;
-    while (os->newest) {
-        struct object *o = os->newest;
-        objects_idle_remove_locked(os, o);
-        object_destroy(o);
-    }
+    cache_set_relief(os->conf.cache, NULL, NULL);
+    (void)objects_let_go(os);
     (void)pthread_mutex_destroy(&os->mu);
     free(os->latest);
     free(os);
@@ -186,30 +206,38 @@ void object_unref(struct object *o)
         object_destroy(dead);
 }
 
-/* A reference to the object of this id if there is one. */
+/* A reference to the object of this id if there is one. One that is damaged or gone stays with
+ * those who have it open; whoever comes now starts anew. */
+static struct object *objects_find_locked(struct objects *os, const char *id)
+{
+    struct object *o = *objects_slot(os, id);
+    if (!o)
+        return NULL;
+    if (o->fill && fill_has_failed(o->fill)) {
+        objects_forget_locked(os, o);
+        return NULL;
+    }
+    if (o->refs++ == 0)
+        objects_idle_remove_locked(os, o);
+    return o;
+}
+
 static struct object *objects_find(struct objects *os, const char *id)
 {
     LOCK_SCOPE(&os->mu);
-    struct object *o = *objects_slot(os, id);
-    if (o && o->refs++ == 0)
-        objects_idle_remove_locked(os, o);
-    return o;
+    return objects_find_locked(os, id);
 }
 
 /* Enters a new object, or drops it for one that another thread entered meanwhile. */
 static struct object *objects_enter(struct objects *os, struct object *o)
 {
     struct object *other = NULL;
-    (void)pthread_mutex_lock(&os->mu);
-    struct object **at = objects_slot(os, o->id);
-    if (*at) {
-        other = *at;
-        if (other->refs++ == 0)
-            objects_idle_remove_locked(os, other);
-    } else {
-        *at = o;
+    {
+        LOCK_SCOPE(&os->mu);
+        other = objects_find_locked(os, o->id);
+        if (!other)
+            *objects_slot(os, o->id) = o;
     }
-    (void)pthread_mutex_unlock(&os->mu);
     if (!other)
         return o;
     object_destroy(o);
@@ -251,6 +279,7 @@ static int object_source(struct object *o, struct err *err)
     }
     if (fd != -EOPNOTSUPP)
         return fd;
+    err_clear(err);
     struct err why = {0};
     uint32_t crc = 0;
     fd = cache_get(os->conf.cache, o->id, o->stat.size, &crc, &why);
@@ -295,6 +324,7 @@ static int object_derive(struct object *o, object_make_fn *make, void *arg, stru
     int r = cache_reserve(c, o->stat.size, true);
     if (r < 0)
         return err_set(err, r, "the cache has no room");
+    file.reserved = o->stat.size;
     r = cache_file_new(c, &file, err);
     if (r == 0)
         r = make(arg, file.fd, err);
@@ -304,8 +334,6 @@ static int object_derive(struct object *o, object_make_fn *make, void *arg, stru
         r = cache_file_publish(c, &file, o->id, crc);
     if (r == 0)
         o->fd = TAKE_FD(file.fd);
-    else
-        cache_release(c, o->stat.size);
     cache_file_drop(c, &file);
     return r;
 }

@@ -22,6 +22,12 @@ struct ops_target {
     char etag[STORE_ETAG_SIZE]; /* of what is there; "" for nothing */
 };
 
+static struct commit_target ops_target_of(const struct ops_target *t, const char *if_match)
+{
+    return (struct commit_target){
+        .dir = t->dir, .name = t->name, .place = &t->place, .if_match = if_match};
+}
+
 static int ops_target_find(struct ops_job *job, struct ops_target *ret, struct err *err)
 {
     ret->dir = job->node2->dir;
@@ -125,22 +131,6 @@ static int ops_move_scratch(struct fs *fs, const struct ops_source *s, const str
     return writer_move_locked(s->w, t->dir, t->name, &t->place);
 }
 
-/* A file that was being written has become the file of its new name. */
-static int ops_moved(struct fs *fs, struct writer *w, const struct ops_target *t,
-                     const struct store_stat *stat)
-{
-    LOCK_SCOPE(&fs->mu);
-    struct writer *old = writer_find_locked(t->dir, t->name, &t->place);
-    if (old && old != w)
-        writer_unlink_locked(old, false); /* its own store, if any, will meet the new version */
-    int r = writer_move_locked(w, t->dir, t->name, &t->place);
-    w->unseen = false;
-    w->exclusive = false;
-    w->owners = 0;
-    (void)snprintf(w->if_match, sizeof(w->if_match), "%s", stat->etag);
-    return r;
-}
-
 /* Stores the bytes under the new name and lets go of the old one. */
 static int ops_move(struct ops_job *job, const struct ops_source *s, struct ops_target *t,
                     struct err *err)
@@ -150,15 +140,14 @@ static int ops_move(struct ops_job *job, const struct ops_source *s, struct ops_
     bool exclusive = (unsigned)job->flags & RENAME_NOREPLACE;
     if (s->stored && fs->conf.no_delete)
         return err_set(err, -EPERM, "the mount deletes nothing (--no-delete)");
+    struct commit_target to = ops_target_of(t, exclusive ? STORE_ABSENT : t->etag);
     int r = exclusive ? 0 : ops_target_version(fs, t, err);
     if (r == 0)
-        r = commit_to(s->w, t->dir, &t->place, exclusive ? STORE_ABSENT : t->etag, &stat, err);
+        r = s->stored ? commit_to(s->w, &to, &stat, err) : commit_move(s->w, &to, &stat, err);
     if (r == -EEXIST && !exclusive)
         return -ESTALE; /* it has just come to be: the kernel tries once more */
-    if (r < 0)
+    if (r < 0 || !s->stored)
         return r;
-    if (!s->stored)
-        return ops_moved(fs, s->w, t, &stat);
     r = ops_unlink_object(fs, s->dir, &s->place, err);
     if (r == 0)
         ops_keep_dirs(fs, s->dir);
@@ -273,6 +262,13 @@ static void ops_reply_linked(struct ops_job *job, const struct ops_target *t,
     ops_job_free(job);
 }
 
+static int ops_link_store(const struct ops_source *s, const struct ops_target *t,
+                          struct store_stat *ret_stat, struct err *err)
+{
+    struct commit_target to = ops_target_of(t, STORE_ABSENT);
+    return commit_to(s->w, &to, ret_stat, err);
+}
+
 static void ops_link_job(void *arg)
 {
     struct ops_job *job = arg;
@@ -288,7 +284,7 @@ static void ops_link_job(void *arg)
     if (r == 0 && t.place.kind == PLACE_SCRATCH)
         r = -EPERM;
     if (r == 0)
-        r = commit_to(s.w, t.dir, &t.place, STORE_ABSENT, &stat, &err);
+        r = ops_link_store(&s, &t, &stat, &err);
     uint64_t size = r == 0 ? stage_size(s.w->stage) : 0;
     ops_source_drop(job->fs, &s);
     if (r == 0) {

@@ -114,6 +114,14 @@ void found_entry(const struct found *f, struct fuse_entry_param *ret)
     node_stat_locked(f->node, &ret->attr);
 }
 
+/* True for the header.json of a matrix that is just being made. Elsewhere outside of matrices that
+ * name is an ordinary file's. */
+static bool resolve_is_new_header_locked(struct folder *d, const char *name)
+{
+    static const struct place header = {.kind = PLACE_HEADER, .obj = "header"};
+    return strcmp(name, "header.json") == 0 && writer_find_locked(d, name, &header);
+}
+
 int resolve_place_locked(struct folder *d, const char *name, bool make, struct place *ret,
                          struct err *err)
 {
@@ -126,6 +134,8 @@ int resolve_place_locked(struct folder *d, const char *name, bool make, struct p
         if (make)
             return err_set(err, -EBADMSG, "the stored header makes no sense: %s", d->head->why);
     }
+    if (!matrix && !make && resolve_is_new_header_locked(d, name))
+        make = true;
     return place_find(matrix, name, make, ret, err);
 }
 

@@ -8,10 +8,15 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { STAGE_COPY = 1 << 20, STAGE_WAITERS_MAX = 4096 };
+enum {
+    STAGE_COPY = 1 << 20,
+    STAGE_WAITERS_MAX = 4096,
+    STAGE_RESERVE_AHEAD = 64 << 20, /* bytes of room asked for at a time, as the file grows */
+};
 
 enum stage_state { STAGE_BASE, STAGE_LOADING, STAGE_OWN, STAGE_HELD, STAGE_FROZEN };
 
@@ -35,10 +40,13 @@ struct stage {
     /* guarded by mu: */
     pthread_cond_t quiet; /* `busy` fell to 0, or the state changed */
     enum stage_state state;
-    int busy;            /* changes being applied right now, outside the lock */
+    int load_error;      /* of the latest load, when it failed */
+    int busy;            /* reads and changes that use the file right now, outside the lock */
+    int changing;        /* of them, changes */
+    bool cutting;        /* the one that changes is a truncation: they run alone */
+    bool draining;       /* a thread applies the changes that waited */
     struct object *base; /* a reference, or NULL */
     struct cache_file file;
-    uint64_t reserved; /* bytes asked from the cache */
     uint64_t size;
     struct extent written;
     int64_t mtime_ns;
@@ -82,29 +90,51 @@ struct stage *stage_ref(struct stage *s)
     return s;
 }
 
-static void stage_let_go_locked(struct stage *s)
+/* What a stage lets go of, out of the lock: closing a large file takes a while. */
+struct stage_rest {
+    struct cache_file file;
+    struct object *base;
+};
+
+static struct stage_rest stage_let_go_locked(struct stage *s)
 {
-    cache_file_drop(s->conf->cache, &s->file);
-    cache_release(s->conf->cache, s->reserved);
-    s->reserved = 0;
-    object_unref(TAKE(s->base));
+    struct stage_rest rest = {.file = s->file, .base = TAKE(s->base)};
+    s->file = (struct cache_file){.fd = -1};
     extent_clear(&s->written);
+    return rest;
+}
+
+static void stage_drop_rest(struct stage *s, struct stage_rest *rest)
+{
+    cache_file_drop(s->conf->cache, &rest->file);
+    object_unref(rest->base);
+}
+
+/* Waits until no read or change uses the file: they take no longer than the disk does. */
+static void stage_wait_quiet_locked(struct stage *s)
+{
+    while (s->busy > 0)
+        (void)pthread_cond_wait(&s->quiet, &s->mu);
 }
 
 void stage_retire(struct stage *s)
 {
-    LOCK_SCOPE(&s->mu);
-    while (s->busy > 0)
-        (void)pthread_cond_wait(&s->quiet, &s->mu);
-    if (s->state != STAGE_LOADING && s->state != STAGE_HELD)
-        stage_let_go_locked(s);
+    struct stage_rest rest = {.file = {.fd = -1}};
+    {
+        LOCK_SCOPE(&s->mu);
+        stage_wait_quiet_locked(s);
+        if (s->state != STAGE_LOADING && s->state != STAGE_HELD)
+            rest = stage_let_go_locked(s);
+    }
+    stage_drop_rest(s, &rest);
 }
 
 void stage_unref(struct stage *s)
 {
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
         return;
-    stage_let_go_locked(s); /* nobody else is left */
+    struct stage_rest rest = stage_let_go_locked(s); /* nobody else is left */
+    stage_drop_rest(s, &rest);
     (void)pthread_cond_destroy(&s->quiet);
     (void)pthread_mutex_destroy(&s->mu);
     free(s);
@@ -152,20 +182,48 @@ static int stage_copy(int from, int to, uint64_t len)
     return 0;
 }
 
-/* Room for a file of `size` bytes, counted once. */
-static int stage_reserve_locked(struct stage *s, uint64_t size)
+/* Asks for room so that the file can have `size` bytes. Not under the lock: an eviction takes its
+ * time. Others that write meanwhile count on what is asked for here. */
+static int stage_reserve(struct stage *s, uint64_t size)
 {
-    if (size <= s->reserved)
-        return 0;
-    uint64_t more = MAX(size - s->reserved, MIN(s->reserved, (uint64_t)64 << 20));
-    int r = cache_reserve(s->conf->cache, more, true);
-    if (r < 0 && more > size - s->reserved) {
-        more = size - s->reserved;
-        r = cache_reserve(s->conf->cache, more, true);
+    uint64_t need = 0;
+    uint64_t more = 0;
+    {
+        LOCK_SCOPE(&s->mu);
+        if (size <= s->file.reserved)
+            return 0;
+        need = size - s->file.reserved;
+        more = MAX(need, MIN(s->file.reserved, (uint64_t)STAGE_RESERVE_AHEAD));
+        s->file.reserved += more;
     }
-    if (r == 0)
-        s->reserved += more;
+    uint64_t got = more;
+    int r = cache_reserve(s->conf->cache, more, true);
+    if (r < 0 && more > need) {
+        got = need;
+        r = cache_reserve(s->conf->cache, need, true);
+    }
+    LOCK_SCOPE(&s->mu);
+    s->file.reserved -= r < 0 ? more : more - got;
     return r;
+}
+
+/* A file system that cannot promise room can still give a length. */
+static int stage_do_allocate(int fd, const struct stage_change *c)
+{
+    struct stat st;
+    int r = 0;
+    do {
+        int mode = c->grow ? 0 : FALLOC_FL_KEEP_SIZE;
+        r = fallocate(fd, mode, (off_t)c->off, (off_t)c->len) < 0 ? -errno : 0;
+    } while (r == -EINTR);
+    if (r != -EOPNOTSUPP)
+        return r;
+    if (!c->grow)
+        return 0; /* only advice */
+    off_t end = (off_t)(c->off + c->len);
+    if (fstat(fd, &st) < 0 || (st.st_size < end && ftruncate(fd, end) < 0))
+        return -errno;
+    return 0;
 }
 
 /* Does to the file what a change asks for. */
@@ -179,10 +237,7 @@ static int stage_do_file(int fd, const struct stage_change *c)
     case STAGE_ALLOCATE:
         break;
     }
-    if (fallocate(fd, c->grow ? 0 : FALLOC_FL_KEEP_SIZE, (off_t)c->off, (off_t)c->len) == 0 ||
-        errno == EINTR)
-        return 0;
-    return errno == EOPNOTSUPP && !c->grow ? 0 : -errno; /* only advice when nothing grows */
+    return stage_do_allocate(fd, c);
 }
 
 /* Notes what a change has done. */
@@ -197,7 +252,7 @@ static void stage_note_locked(struct stage *s, const struct stage_change *c, uin
         break;
     case STAGE_TRUNCATE:
         extent_cut(&s->written, end);
-        s->cut = end != s->size;
+        s->cut |= end != s->size;
         s->size = end;
         break;
     case STAGE_ALLOCATE:
@@ -210,20 +265,21 @@ static void stage_note_locked(struct stage *s, const struct stage_change *c, uin
     s->mtime_ns = stage_now_ns();
 }
 
-/* Applies a change to the stage's own file. The lock is held only around the bookkeeping. */
+/* Applies a change to the stage's own file, which stays the same while the change is counted. */
 static int stage_apply(struct stage *s, const struct stage_change *c)
 {
-    int r = 0;
     uint64_t end = c->kind == STAGE_TRUNCATE ? c->off : c->off + c->len;
-    (void)pthread_mutex_lock(&s->mu);
+    int fd = -1;
     if (end < c->off || end > INT64_MAX)
-        r = -EFBIG;
-    else
-        r = stage_reserve_locked(s, end);
-    int fd = s->file.fd;
-    (void)pthread_mutex_unlock(&s->mu);
-    if (r == 0)
-        r = stage_do_file(fd, c);
+        return -EFBIG;
+    int r = stage_reserve(s, end);
+    if (r < 0)
+        return r;
+    {
+        LOCK_SCOPE(&s->mu);
+        fd = s->file.fd;
+    }
+    r = stage_do_file(fd, c);
     if (r < 0)
         return r;
     LOCK_SCOPE(&s->mu);
@@ -238,7 +294,20 @@ static void stage_say_full(int code)
                            "(see --cache-dir)");
 }
 
-/* Applies one change and answers it. The caller has counted it in `busy`. */
+/* Whether a change can be applied beside those under way. */
+static bool stage_may_begin_locked(const struct stage *s, const struct stage_change *c)
+{
+    return s->state == STAGE_OWN && !s->cutting && (c->kind != STAGE_TRUNCATE || s->changing == 0);
+}
+
+static void stage_begin_locked(struct stage *s, const struct stage_change *c)
+{
+    s->busy++;
+    s->changing++;
+    s->cutting = c->kind == STAGE_TRUNCATE;
+}
+
+/* Applies one change that has begun, and answers it. */
 static void stage_do(struct stage *s, const struct stage_change *c)
 {
     int r = stage_apply(s, c);
@@ -250,42 +319,57 @@ static void stage_do(struct stage *s, const struct stage_change *c)
             s->error = 0;
         if (r < 0 && s->error == 0 && c->kind != STAGE_ALLOCATE)
             s->error = r;
+        s->changing--;
+        s->cutting = false;
         (void)pthread_cond_broadcast(&s->quiet);
     }
     c->fn(c->arg, r);
 }
 
-/* Applies the changes that waited, in order, for as long as the state allows. */
+/* Takes the next change that waited, and begins it; NULL when none can. */
+static struct stage_change *stage_next(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    struct stage_change *c = s->first;
+    if (!c || !stage_may_begin_locked(s, c)) {
+        s->draining = false;
+        return NULL;
+    }
+    s->first = c->next;
+    if (!s->first)
+        s->last = NULL;
+    s->waiting--;
+    stage_begin_locked(s, c);
+    return c;
+}
+
+/* Applies the changes that waited, in order, for as long as the state allows. One thread at a time;
+ * whoever ends a change that others may wait for comes here. */
 static void stage_run_waiting(struct stage *s)
 {
-    for (;;) {
-        struct stage_change *c = NULL;
-        {
-            LOCK_SCOPE(&s->mu);
-            if (s->state != STAGE_OWN || !s->first)
-                return;
-            c = s->first;
-            s->first = c->next;
-            if (!s->first)
-                s->last = NULL;
-            s->waiting--;
-            s->busy++;
-        }
+    {
+        LOCK_SCOPE(&s->mu);
+        if (s->draining)
+            return;
+        s->draining = true;
+    }
+    for (struct stage_change *c = stage_next(s); c; c = stage_next(s)) {
         stage_do(s, c);
         free(c);
     }
 }
 
-/* Answers every change that waits with an error. */
-static void stage_fail_waiting(struct stage *s, int code)
+/* Takes all changes that wait, to be failed. */
+static struct stage_change *stage_take_waiting_locked(struct stage *s)
 {
-    struct stage_change *list = NULL;
-    {
-        LOCK_SCOPE(&s->mu);
-        list = TAKE(s->first);
-        s->last = NULL;
-        s->waiting = 0;
-    }
+    struct stage_change *list = TAKE(s->first);
+    s->last = NULL;
+    s->waiting = 0;
+    return list;
+}
+
+static void stage_fail(struct stage_change *list, int code)
+{
     while (list) {
         struct stage_change *c = list;
         list = c->next;
@@ -309,7 +393,11 @@ static int stage_load(struct stage *s, enum stage_state from, struct cache_file 
         }
         old = object_fd(s->base);
     }
-    int r = cache_file_new(s->conf->cache, &file, &err);
+    int r = cache_reserve(s->conf->cache, size, true);
+    if (r == 0) {
+        file.reserved = size;
+        r = cache_file_new(s->conf->cache, &file, &err);
+    }
     if (r == 0 && size > 0)
         r = old < 0 ? -EIO : stage_copy(old, file.fd, size);
     if (r < 0) {
@@ -321,13 +409,6 @@ static int stage_load(struct stage *s, enum stage_state from, struct cache_file 
     return 0;
 }
 
-/* Waits until no read or change uses the file: they take no longer than the disk does. */
-static void stage_wait_quiet_locked(struct stage *s)
-{
-    while (s->busy > 0)
-        (void)pthread_cond_wait(&s->quiet, &s->mu);
-}
-
 struct stage_load_job {
     struct stage *stage; /* a reference */
     enum stage_state from;
@@ -337,25 +418,29 @@ static void stage_load_job(void *arg)
 {
     struct stage_load_job *job = arg;
     struct stage *s = job->stage;
+    struct stage_rest rest = {.file = {.fd = -1}};
+    struct stage_change *failed = NULL;
     struct cache_file file = {.fd = -1};
     int r = stage_load(s, job->from, &file);
     {
         LOCK_SCOPE(&s->mu);
         stage_wait_quiet_locked(s);
+        s->load_error = r;
         if (r == 0) {
-            cache_file_drop(s->conf->cache, &s->file); /* of FROZEN: only its descriptor */
+            rest = (struct stage_rest){.file = s->file}; /* of FROZEN: only its descriptor */
             s->file = file;
+            extent_clear(&s->written);
             extent_add(&s->written, 0, s->size);
             s->state = STAGE_OWN;
         } else {
             s->state = job->from;
+            failed = stage_take_waiting_locked(s);
         }
         (void)pthread_cond_broadcast(&s->quiet);
     }
-    if (r < 0)
-        stage_fail_waiting(s, r);
-    else
-        stage_run_waiting(s);
+    stage_drop_rest(s, &rest);
+    stage_fail(failed, r);
+    stage_run_waiting(s);
     stage_unref(s);
     free(job);
 }
@@ -367,9 +452,7 @@ static int stage_start_load_locked(struct stage *s)
     if (!job)
         return -ENOMEM;
     *job = (struct stage_load_job){.stage = stage_ref(s), .from = s->state};
-    int r = stage_reserve_locked(s, s->size);
-    if (r == 0)
-        r = pool_submit(s->conf->load, stage_load_job, job);
+    int r = pool_submit(s->conf->load, stage_load_job, job);
     if (r < 0) {
         (void)atomic_fetch_sub(&s->refs, 1); /* the caller holds another one */
         free(job);
@@ -433,8 +516,8 @@ static int stage_admit_locked(struct stage *s, const struct stage_change *c)
         if (r < 0)
             return r;
     }
-    if (s->state == STAGE_OWN && !s->first) {
-        s->busy++;
+    if (!s->first && !s->draining && stage_may_begin_locked(s, c)) {
+        stage_begin_locked(s, c);
         return 1;
     }
     return stage_wait_locked(s, c);
@@ -448,7 +531,10 @@ static void stage_change(struct stage *s, const struct stage_change *c)
         r = stage_admit_locked(s, c);
     }
     if (r > 0) {
+        (void)stage_ref(s); /* whom it answers may let go of the stage */
         stage_do(s, c);
+        stage_run_waiting(s);
+        stage_unref(s);
     } else if (r < 0) {
         stage_say_full(r);
         c->fn(c->arg, r);
@@ -560,10 +646,14 @@ void stage_set_dirty(struct stage *s)
 int stage_hold(struct stage *s, struct stage_view *ret)
 {
     LOCK_SCOPE(&s->mu);
-    for (;;) {
+    for (bool tried = false;;) {
         int r = 0;
-        if ((s->state == STAGE_BASE || s->state == STAGE_FROZEN) && s->busy == 0)
+        if ((s->state == STAGE_BASE || s->state == STAGE_FROZEN) && s->busy == 0) {
+            if (tried && s->load_error < 0)
+                return s->load_error;
             r = s->size == 0 ? stage_start_empty_locked(s) : stage_start_load_locked(s);
+            tried = true;
+        }
         if (r < 0)
             return r;
         if (s->state == STAGE_OWN && s->busy == 0 && !s->first)
@@ -581,6 +671,7 @@ int stage_hold(struct stage *s, struct stage_view *ret)
 void stage_settle(struct stage *s, bool sent)
 {
     int r = 0;
+    struct stage_change *failed = NULL;
     {
         LOCK_SCOPE(&s->mu);
         if (s->state == STAGE_HELD)
@@ -589,10 +680,11 @@ void stage_settle(struct stage *s, bool sent)
             s->dirty = s->mapped_dirty = s->cut = false;
         if (s->state == STAGE_FROZEN && s->first)
             r = stage_start_load_locked(s);
+        if (r < 0)
+            failed = stage_take_waiting_locked(s);
         (void)pthread_cond_broadcast(&s->quiet);
     }
-    if (r < 0)
-        stage_fail_waiting(s, r);
+    stage_fail(failed, r);
     stage_run_waiting(s);
 }
 
@@ -605,5 +697,4 @@ void stage_set_frozen(struct stage *s)
 {
     LOCK_SCOPE(&s->mu);
     s->state = STAGE_FROZEN;
-    s->reserved = 0; /* the cache's own now */
 }
