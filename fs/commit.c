@@ -69,6 +69,12 @@ static int commit_begin(struct commit_job *job, struct writer *w, const struct c
         return r;
     job->view = view;
     r = commit_find(job, to);
+    if (r == 0 && !to) {
+        /* Before the first byte is sent: should this process die before it knows what became of
+         * the put, the write id tells. */
+        LOCK_SCOPE(&w->fs->mu);
+        r = writer_describe_locked(w, job->write_id);
+    }
     if (r < 0)
         stage_settle(w->stage, false);
     return r;
@@ -313,13 +319,15 @@ static int commit_conflict(struct writer *w, int code, struct err *err)
     return err_prefix(err, w->error, "somebody else has written it meanwhile");
 }
 
-static void commit_done_locked(struct writer *w, const struct store_stat *stat)
+static void commit_done_locked(struct writer *w, const struct store_stat *stat,
+                               const char *write_id)
 {
     (void)snprintf(w->if_match, sizeof(w->if_match), "%s", stat->etag);
     w->unseen = false;
     w->exclusive = false;
     w->owners = 0;
     w->error = 0;
+    (void)writer_describe_locked(w, write_id); /* needs no memory the second time */
 }
 
 static bool commit_has_cause(struct writer *w, int *ret_error)
@@ -345,7 +353,7 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
     if (r < 0)
         return commit_conflict(job->w, r, err);
     LOCK_SCOPE(&job->w->fs->mu);
-    commit_done_locked(job->w, &stat);
+    commit_done_locked(job->w, &stat, job->write_id);
     return COMMIT_STORE;
 }
 
@@ -388,7 +396,7 @@ static int commit_rename(struct writer *w, const struct commit_target *to,
             writer_linger_locked(old, false); /* nobody can come back for it */
         writer_unref_locked(old);
     }
-    commit_done_locked(w, stat);
+    commit_done_locked(w, stat, "");
     return writer_move_locked(w, to->dir, to->name, to->place);
 }
 
