@@ -202,6 +202,11 @@ const char *cache_dir(const struct cache *c)
     return c->dir;
 }
 
+int cache_dir_fd(const struct cache *c)
+{
+    return c->dir_fd;
+}
+
 uint64_t cache_size_max(const struct cache *c)
 {
     return c->size_max;

@@ -57,6 +57,7 @@ int cache_open(const struct cache_conf *conf, struct cache **ret, struct err *er
 void cache_close(struct cache *c);
 
 const char *cache_dir(const struct cache *c);
+int cache_dir_fd(const struct cache *c); /* borrowed */
 uint64_t cache_size_max(const struct cache *c);
 
 /* The id of one version of one object. */

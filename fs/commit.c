@@ -69,12 +69,6 @@ static int commit_begin(struct commit_job *job, struct writer *w, const struct c
         return r;
     job->view = view;
     r = commit_find(job, to);
-    if (r == 0 && !to) {
-        /* Before the first byte is sent: should this process die before it knows what became of
-         * the put, the write id tells. */
-        LOCK_SCOPE(&w->fs->mu);
-        r = writer_describe_locked(w, job->write_id);
-    }
     if (r < 0)
         stage_settle(w->stage, false);
     return r;
@@ -337,6 +331,14 @@ static bool commit_has_cause(struct writer *w, int *ret_error)
     return !w->dropped && w->place.kind != PLACE_SCRATCH && stage_is_dirty(w->stage);
 }
 
+/* Tells the journal of the put that is about to be made: should this process die before it knows
+ * what became of it, the write id tells. */
+static int commit_sign(struct commit_job *job)
+{
+    LOCK_SCOPE(&job->w->fs->mu);
+    return writer_describe_locked(job->w, job->write_id);
+}
+
 /* The attempt itself, with the bytes held. */
 static int commit_held(struct commit_job *job, enum commit_cause cause, struct err *err)
 {
@@ -349,7 +351,9 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
     r = commit_decide(job, cause, err);
     if (r != COMMIT_STORE)
         return r;
-    r = commit_put(job, &stat, err);
+    r = commit_sign(job);
+    if (r == 0)
+        r = commit_put(job, &stat, err);
     if (r < 0)
         return commit_conflict(job->w, r, err);
     LOCK_SCOPE(&job->w->fs->mu);
@@ -437,34 +441,51 @@ int commit_move(struct writer *w, const struct commit_target *to, struct store_s
     return commit_elsewhere(w, to, true, ret_stat, err);
 }
 
+/* Moves held bytes to the recovery folder. 0 or -errno with the bytes where they were. */
+static int commit_keep_held(struct commit_job *job, const char *reason, char *ret_name, size_t size,
+                            struct err *err)
+{
+    struct stage *s = job->w->stage;
+    enum commit_content content = COMMIT_WRONG;
+    (void)commit_look(job, &content, NULL); /* prepares the prefix */
+    char write_id[STORE_WRITE_ID_SIZE];
+    stage_write_id(s, write_id);
+    struct lost_note note = {.store_id = store_id(job->w->fs->store),
+                             .key = job->key,
+                             .if_match = job->if_match,
+                             .write_id = write_id,
+                             .reason = reason,
+                             .head = job->prefix.data,
+                             .head_len = job->prefix.len,
+                             .incomplete = content != COMMIT_WHOLE && content != COMMIT_HOLES};
+    struct cache_file none = {.fd = -1};
+    struct cache_file *file = job->prefix_only && !note.incomplete ? &none : stage_file(s);
+    int r = lost_keep(job->w->fs->cache, file, &note, ret_name, size, err);
+    if (r == 0 && !stage_file(s)->name[0])
+        stage_set_frozen(s); /* it lies there now: who goes on writing gets a copy */
+    return r;
+}
+
 /* Moves bytes that could not be stored to where they can be found again. */
 static void commit_keep(struct writer *w, const char *reason)
 {
     struct commit_job job;
     struct err err = {0};
-    enum commit_content content = COMMIT_WRONG;
-    char name[64] = "";
+    char name[LOST_NAME_SIZE] = "";
     int r = commit_begin(&job, w, NULL);
     if (r == 0) {
-        (void)commit_look(&job, &content, NULL); /* prepares the prefix */
-        struct lost_note note = {.store_id = store_id(w->fs->store),
-                                 .key = job.key,
-                                 .if_match = job.if_match,
-                                 .write_id = job.write_id,
-                                 .reason = reason,
-                                 .head = job.prefix_only ? NULL : job.prefix.data,
-                                 .head_len = job.prefix_only ? 0 : job.prefix.len};
-        r = lost_keep(w->fs->cache, stage_file(w->stage), &note, name, sizeof(name), &err);
-        if (!stage_file(w->stage)->name[0])
-            stage_set_frozen(w->stage); /* it lies there now: who goes on writing gets a copy */
+        r = commit_keep_held(&job, reason, name, sizeof(name), &err);
+        if (r < 0)
+            stage_abandon(w->stage);
         stage_settle(w->stage, r == 0);
     }
     if (r < 0)
-        log_error("write", "%s: %s", job.key ? job.key : w->name,
-                  err.msg[0] ? err.msg : errno_text(r));
+        log_error("write", "%s: %s; the bytes stay in %s/mounts till the next mount",
+                  job.key ? job.key : w->name, err.msg[0] ? err.msg : errno_text(r),
+                  cache_dir(w->fs->cache));
     else
-        log_warn("write", "%s: the bytes are kept as %s/lost/%s.data", job.key,
-                 cache_dir(w->fs->cache), name);
+        log_warn("write", "%s: the bytes are kept as %s/lost/%s.data; bm recover retry %s", job.key,
+                 cache_dir(w->fs->cache), name, name);
     commit_job_fini(&job);
 }
 
@@ -494,11 +515,13 @@ void commit_finish(struct writer *w, bool unmounting)
     struct err err = {0};
     bool scratch;
     bool dropped;
+    bool open;
     {
         LOCK_SCOPE(&w->fs->mu);
         scratch = w->place.kind == PLACE_SCRATCH;
         dropped = w->dropped;
-        if (!unmounting && w->handles > 0)
+        open = w->handles > 0;
+        if (!unmounting && open)
             return;
     }
     if (scratch && !dropped && !unmounting) {
@@ -513,18 +536,16 @@ void commit_finish(struct writer *w, bool unmounting)
         return;
     }
     int r = commit(w, COMMIT_CLOSE, &err);
-    if (r == -EINVAL) {
-        commit_retire(w); /* no file at all, as the log says: nothing to keep */
-        return;
-    }
     if (r == COMMIT_WAITS && !unmounting) {
         LOCK_SCOPE(&w->fs->mu);
         writer_linger_locked(w, true);
         return;
     }
-    if (r == COMMIT_WAITS)
-        commit_say_dropped(w, "not a whole file");
-    else if (r < 0)
+    if (r == COMMIT_WAITS || (r == -EINVAL && open)) {
+        if (stage_size(w->stage) > 0)
+            commit_keep(w, "the mount ended before the file was whole");
+    } else if (r < 0 && r != -EINVAL) { /* else it is no file at all, as close has said */
         commit_keep(w, err.msg);
+    }
     commit_retire(w);
 }

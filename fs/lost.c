@@ -133,10 +133,7 @@ int lost_keep(struct cache *c, struct cache_file *f, const struct lost_note *not
     char name[LOST_NAME_SIZE];
     struct lost_bytes bytes = {
         .fd = f->fd, .dir_fd = cache_mount_fd(c), .name = f->name[0] ? f->name : NULL};
-    CLEANUP(closep) int top = open(cache_dir(c), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (top < 0)
-        return err_errno(err, -errno, "cache folder %s", cache_dir(c));
-    int r = lost_keep_bytes(top, &bytes, note, name, err);
+    int r = lost_keep_bytes(cache_dir_fd(c), &bytes, note, name, err);
     if (r < 0)
         return err_prefix(err, r, "%s", cache_dir(c));
     if (note->head_len == 0)

@@ -743,6 +743,12 @@ void stage_set_frozen(struct stage *s)
     s->state = STAGE_FROZEN;
 }
 
+void stage_write_id(struct stage *s, char ret[STORE_WRITE_ID_SIZE])
+{
+    LOCK_SCOPE(&s->mu);
+    (void)stpcpy(ret, s->about ? s->about->write_id : "");
+}
+
 void stage_abandon(struct stage *s)
 {
     LOCK_SCOPE(&s->mu);

@@ -100,6 +100,9 @@ void stage_retire(struct stage *s);
 struct cache_file *stage_file(struct stage *s);
 void stage_set_frozen(struct stage *s);
 
+/* The write id that the stage was last described with, if nothing changed since; else "". */
+void stage_write_id(struct stage *s, char ret[STORE_WRITE_ID_SIZE]);
+
 /* Lets go of the private file and its journal without removing them: nobody could take the bytes,
  * so they wait for the next mount. Only while held. */
 void stage_abandon(struct stage *s);
