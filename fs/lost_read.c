@@ -1,0 +1,184 @@
+#include "fs/lost.h"
+
+#include "base/buf.h"
+
+#include <cjson/cJSON.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Reading the recovery folder. */
+
+enum { LOST_NOTE_MAX = 64 << 10 };
+
+void lost_entry_fini(struct lost_entry *e)
+{
+    free(e->store_id);
+    free(e->key);
+    free(e->reason);
+    free(e->if_match);
+    free(e->write_id);
+    *e = (struct lost_entry){0};
+}
+
+/* "<time>-<random>": digits and lower-case hex, so that no name leads out of the folder. */
+static bool lost_is_name(const char *name)
+{
+    size_t digits = strspn(name, "0123456789");
+    return digits > 0 && name[digits] == '-' && name[digits + 1] != '\0' &&
+           strspn(name + digits + 1, "0123456789abcdef") == strlen(name + digits + 1) &&
+           strlen(name) < LOST_NAME_SIZE;
+}
+
+static int lost_open_dir(int cache_fd)
+{
+    int fd = openat(cache_fd, "lost", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? -errno : fd;
+}
+
+static int lost_open_file(int dir_fd, const char *name, const char *suffix)
+{
+    char path[LOST_NAME_SIZE + 8];
+    (void)snprintf(path, sizeof(path), "%s%s", name, suffix);
+    int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? -errno : fd;
+}
+
+/* A text of the note: a copy, or NULL when there is none. */
+static char *lost_text(const cJSON *json, const char *name)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
+    return text ? strdup(text) : NULL;
+}
+
+static int lost_parse(const char *text, size_t len, struct lost_entry *ret)
+{
+    cJSON *json = cJSON_ParseWithLength(text, len);
+    if (!json)
+        return -EBADMSG;
+    ret->store_id = lost_text(json, "store");
+    ret->key = lost_text(json, "key");
+    ret->reason = lost_text(json, "reason");
+    ret->if_match = lost_text(json, "if_match");
+    ret->write_id = lost_text(json, "write_id");
+    ret->incomplete = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "incomplete"));
+    cJSON_Delete(json);
+    return ret->store_id && ret->key && ret->reason && ret->write_id ? 0 : -EBADMSG;
+}
+
+static int lost_read_note(int dir_fd, const char *name, struct lost_entry *ret)
+{
+    struct stat st;
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(LOST_NOTE_MAX);
+    CLEANUP(closep) int fd = lost_open_file(dir_fd, name, ".json");
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return fd < 0 ? fd : -errno;
+    if (st.st_size <= 0 || st.st_size > LOST_NOTE_MAX)
+        return -EBADMSG;
+    int r = buf_reserve(&text, (size_t)st.st_size);
+    if (r == 0)
+        r = pread_full(fd, text.data, (size_t)st.st_size, 0);
+    return r < 0 ? r : lost_parse(text.data, (size_t)st.st_size, ret);
+}
+
+/* Opens the bytes of an entry and reads its note. */
+static int lost_open_at(int dir_fd, const char *name, struct lost_entry *ret)
+{
+    struct stat st;
+    *ret = (struct lost_entry){0};
+    CLEANUP(closep) int fd = lost_open_file(dir_fd, name, ".data");
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return fd < 0 ? fd : -errno;
+    int r = lost_read_note(dir_fd, name, ret);
+    if (r < 0) {
+        lost_entry_fini(ret);
+        return r;
+    }
+    (void)snprintf(ret->name, sizeof(ret->name), "%s", name);
+    ret->size = (uint64_t)st.st_size;
+    ret->time_s = strtoll(name, NULL, 10);
+    return TAKE_FD(fd);
+}
+
+int lost_open(int cache_fd, const char *name, struct lost_entry *ret)
+{
+    if (!lost_is_name(name))
+        return -EINVAL;
+    CLEANUP(closep) int dir_fd = lost_open_dir(cache_fd);
+    return dir_fd < 0 ? dir_fd : lost_open_at(dir_fd, name, ret);
+}
+
+static int lost_by_name(const void *a, const void *b)
+{
+    return strcmp(a, b); /* the time comes first in a name, and has as many digits till 2286 */
+}
+
+/* The names of all entries, in order: a new array of *ret_count, or NULL. */
+static char (*lost_names(int dir_fd, size_t *ret_count))[LOST_NAME_SIZE]
+{
+    size_t count = 0;
+    CLEANUP(closep) int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    char(*name)[LOST_NAME_SIZE] = calloc(LOST_FILES_MAX, sizeof(*name));
+    if (d)
+        fd = -1; /* closedir() closes it */
+    *ret_count = 0;
+    for (struct dirent *e = d && name ? readdir(d) : NULL; e && count < LOST_FILES_MAX;
+         e = readdir(d)) { // NOLINT(concurrency-mt-unsafe): d is this thread's own
+        size_t len = strlen(e->d_name);
+        if (len < 6 || len - 5 >= LOST_NAME_SIZE || strcmp(e->d_name + len - 5, ".data") != 0)
+            continue;
+        memcpy(name[count], e->d_name, len - 5);
+        name[count][len - 5] = '\0';
+        count += lost_is_name(name[count]);
+    }
+    if (d)
+        (void)closedir(d);
+    if (name && count > 0)
+        qsort(name, count, sizeof(*name), lost_by_name);
+    *ret_count = count;
+    return name;
+}
+
+int lost_each(int cache_fd, lost_fn *fn, void *arg)
+{
+    size_t count = 0;
+    CLEANUP(closep) int dir_fd = lost_open_dir(cache_fd);
+    if (dir_fd < 0)
+        return dir_fd == -ENOENT ? 0 : dir_fd;
+    char(*name)[LOST_NAME_SIZE] = lost_names(dir_fd, &count);
+    int r = name ? 0 : -ENOMEM;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct lost_entry e;
+        int fd = lost_open_at(dir_fd, name[i], &e);
+        if (fd < 0)
+            continue;
+        closep(&fd);
+        r = fn(arg, &e);
+        lost_entry_fini(&e);
+    }
+    free(name);
+    return r;
+}
+
+/* The bytes go first: a note without them is no entry. */
+int lost_drop(int cache_fd, const char *name)
+{
+    char path[LOST_NAME_SIZE + 8];
+    if (!lost_is_name(name))
+        return -EINVAL;
+    CLEANUP(closep) int dir_fd = lost_open_dir(cache_fd);
+    if (dir_fd < 0)
+        return dir_fd;
+    (void)snprintf(path, sizeof(path), "%s.data", name);
+    if (unlinkat(dir_fd, path, 0) < 0)
+        return -errno;
+    (void)snprintf(path, sizeof(path), "%s.json", name);
+    (void)unlinkat(dir_fd, path, 0);
+    return 0;
+}
