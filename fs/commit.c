@@ -549,3 +549,20 @@ void commit_finish(struct writer *w, bool unmounting)
     }
     commit_retire(w);
 }
+
+static void commit_finish_job(void *arg)
+{
+    struct writer *w = arg;
+    commit_finish(w, false);
+    writer_unref(w);
+}
+
+void commit_release_locked(struct writer *w)
+{
+    if (--w->handles > 0) {
+        writer_unref_locked(w);
+    } else if (!w->fs->work || pool_submit(w->fs->work, commit_finish_job, w) < 0) {
+        writer_linger_locked(w, true); /* the unmount will see to it */
+        writer_unref_locked(w);
+    }
+}
