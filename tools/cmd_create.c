@@ -132,7 +132,7 @@ static int cmd_create_header(const struct cmd_create_conf *conf, struct header *
     if (r < 0)
         return err_prefix(err, r, "--shape");
     r = text_parse_block(conf->block, &h->grid, err);
-    if (r == 0 && dtype_from_name(dtype, strlen(dtype), &h->dtype, err) < 0)
+    if (r == 0 && text_parse_dtype(dtype, &h->dtype, err) < 0)
         r = err_prefix(err, -EINVAL, "--dtype");
     if (r == 0 && conf->fill_value)
         r = cmd_create_set_fill(h, conf->fill_value, err);

@@ -131,6 +131,14 @@ int text_parse_sizes(const char *text, int64_t least, int64_t *ret, int *ret_n, 
     return 0;
 }
 
+int text_parse_dtype(const char *text, struct dtype *ret, struct err *err)
+{
+    if (dtype_from_name(text, strlen(text), ret, err) == 0)
+        return 0;
+    err_hint(err, "f8 is double, f4 single; then f2, c8, c16, i1 to i8, u1 to u8, bool");
+    return -EINVAL;
+}
+
 /* About 128 MiB of double precision. */
 static void text_default_block(struct grid *g)
 {

@@ -34,6 +34,9 @@ const char *text_number(const struct number *v, bool is_complex, char dst[TEXT_V
  * below `least`. 0 or -EINVAL. */
 int text_parse_sizes(const char *text, int64_t least, int64_t *ret, int *ret_n, struct err *err);
 
+/* "f8", "float64", ">c16": as numpy names types. 0 or -EINVAL. */
+int text_parse_dtype(const char *text, struct dtype *ret, struct err *err);
+
 /* Sizes of blocks for `shape`: what `text` says, where one number stands for all axes; without it,
  * 4096 along the last two axes, or the last one of a vector times 4096, and 1 along the others, but
  * no more than the matrix has. */
