@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { JOURNAL_NAME_SIZE = CACHE_NAME_SIZE + 8, JOURNAL_UNKNOWN = UINT32_MAX };
+enum { JOURNAL_NAME_SIZE = CACHE_NAME_SIZE + 8 };
+#define JOURNAL_UNKNOWN UINT64_MAX /* of ranges: more than are noted */
 
 static const char journal_magic[8] = "bmfsjn1";
 
