@@ -37,6 +37,8 @@ static bool lost_is_name(const char *name)
 
 static int lost_open_dir(int cache_fd)
 {
+    if (cache_fd < 0)
+        return -ENOENT;
     int fd = openat(cache_fd, "lost", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     return fd < 0 ? -errno : fd;
 }
