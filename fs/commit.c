@@ -343,8 +343,9 @@ static int commit_sign(struct commit_job *job)
 static int commit_held(struct commit_job *job, enum commit_cause cause, struct err *err)
 {
     struct store_stat stat;
-    if (!stage_is_dirty(job->w->stage))
-        return 0; /* another flush was faster */
+    int error = 0;
+    if (!commit_has_cause(job->w, &error))
+        return 0; /* another flush was faster, or it was unlinked meanwhile */
     int r = stage_error(job->w->stage);
     if (r < 0)
         return err_errno(err, r, "a write to it has failed");

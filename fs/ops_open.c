@@ -178,8 +178,8 @@ static void ops_open_read_job(void *arg)
         r = ops_version_ask(n, key, &v, &err);
     if (r == -ENOENT) {
         LOCK_SCOPE(&job->fs->mu);
-        node_unsettle_locked(n->dir, n->text);
-        r = -ESTALE; /* so that the name is looked up again */
+        folder_changed_locked(n->dir, n->text);
+        r = -ESTALE; /* so that the name is looked up again, and not in a listing */
     }
     if (r == 0 && v.changed)
         r = ops_reserve_version(job, v.object, &err);
@@ -333,7 +333,7 @@ static int ops_open_write(struct ops_job *job, struct err *err)
                                err);
     if (r == -ENOENT) {
         LOCK_SCOPE(&job->fs->mu);
-        node_unsettle_locked(n->dir, n->text);
+        folder_changed_locked(n->dir, n->text);
         r = -ESTALE;
     }
     if (r != -ESTALE)
