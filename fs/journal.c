@@ -9,8 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { JOURNAL_NAME_SIZE = CACHE_NAME_SIZE + 8 };
-#define JOURNAL_UNKNOWN UINT64_MAX /* of ranges: more than are noted */
+enum {
+    JOURNAL_NAME_SIZE = CACHE_NAME_SIZE + 8,
+    JOURNAL_UNKNOWN = JOURNAL_RANGES_MAX + 1, /* as a count */
+};
 
 static const char journal_magic[8] = "bmfsjn1";
 

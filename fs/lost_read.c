@@ -120,42 +120,50 @@ static int lost_by_name(const void *a, const void *b)
     return strcmp(a, b); /* the time comes first in a name, and has as many digits till 2286 */
 }
 
-/* The names of all entries, in order: a new array of *ret_count, or NULL. */
-static char (*lost_names(int dir_fd, size_t *ret_count))[LOST_NAME_SIZE]
+/* Whether a file is the bytes of an entry; `name` receives the entry's name. */
+static bool lost_is_data(const char *file, char name[LOST_NAME_SIZE])
 {
-    size_t count = 0;
-    CLEANUP(closep) int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    static const char suffix[] = ".data";
+    size_t len = strlen(file);
+    if (len < sizeof(suffix) || len - (sizeof(suffix) - 1) >= LOST_NAME_SIZE)
+        return false;
+    len -= sizeof(suffix) - 1;
+    (void)snprintf(name, LOST_NAME_SIZE, "%.*s", (int)len, file);
+    return strcmp(file + len, suffix) == 0 && lost_is_name(name);
+}
+
+/* Fills `name` with the names of all entries, in order. Returns how many there are, or -errno. */
+static int lost_names(int dir_fd, char (*name)[LOST_NAME_SIZE])
+{
+    int count = 0;
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    char(*name)[LOST_NAME_SIZE] = calloc(LOST_FILES_MAX, sizeof(*name));
-    if (d)
-        fd = -1; /* closedir() closes it */
-    *ret_count = 0;
-    for (struct dirent *e = d && name ? readdir(d) : NULL; e && count < LOST_FILES_MAX;
-         e = readdir(d)) { // NOLINT(concurrency-mt-unsafe): d is this thread's own
-        size_t len = strlen(e->d_name);
-        if (len < 6 || len - 5 >= LOST_NAME_SIZE || strcmp(e->d_name + len - 5, ".data") != 0)
-            continue;
-        memcpy(name[count], e->d_name, len - 5);
-        name[count][len - 5] = '\0';
-        count += lost_is_name(name[count]);
+    if (!d) {
+        int r = -errno;
+        closep(&fd);
+        return r;
     }
-    if (d)
-        (void)closedir(d);
-    if (name && count > 0)
-        qsort(name, count, sizeof(*name), lost_by_name);
-    *ret_count = count;
-    return name;
+    while (count < LOST_FILES_MAX) {
+        const struct dirent *e = readdir(d); // NOLINT(concurrency-mt-unsafe): d is our own
+        if (!e)
+            break;
+        count += lost_is_data(e->d_name, name[count]);
+    }
+    (void)closedir(d);
+    if (count > 0)
+        qsort(name, (size_t)count, sizeof(*name), lost_by_name);
+    return count;
 }
 
 int lost_each(int cache_fd, lost_fn *fn, void *arg)
 {
-    size_t count = 0;
     CLEANUP(closep) int dir_fd = lost_open_dir(cache_fd);
     if (dir_fd < 0)
         return dir_fd == -ENOENT ? 0 : dir_fd;
-    char(*name)[LOST_NAME_SIZE] = lost_names(dir_fd, &count);
-    int r = name ? 0 : -ENOMEM;
-    for (size_t i = 0; r == 0 && i < count; i++) {
+    char(*name)[LOST_NAME_SIZE] = calloc(LOST_FILES_MAX, sizeof(*name));
+    int count = name ? lost_names(dir_fd, name) : -ENOMEM;
+    int r = MIN(count, 0);
+    for (int i = 0; r == 0 && i < count; i++) {
         struct lost_entry e;
         int fd = lost_open_at(dir_fd, name[i], &e);
         if (fd < 0)

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -114,7 +115,7 @@ static int salvage_file(struct salvage *s, int cache_fd, int mount_fd, const cha
     size_t len = strlen(journal) - (sizeof(salvage_suffix) - 1);
     if (len >= sizeof(name))
         return 0;
-    memcpy(name, journal, len);
+    (void)snprintf(name, sizeof(name), "%.*s", (int)len, journal);
     struct salvage_file f = {.head = BUF_INIT((size_t)HEADER_BYTES_MAX + JOURNAL_HEAD_MAX)};
     CLEANUP(closep) int note = openat(mount_fd, journal, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     CLEANUP(closep) int fd = openat(mount_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

@@ -41,7 +41,7 @@ static int fsck_stored_crc(int fd, uint32_t *ret)
     char text[FSCK_CRC_DIGITS + 1] = "";
     char *end = NULL;
     ssize_t n = fgetxattr(fd, "user.bmfs.crc32c", text, FSCK_CRC_DIGITS);
-    if (n < 0 && (errno == ENODATA || errno == EOPNOTSUPP || errno == ENOTSUP))
+    if (n < 0 && (errno == ENODATA || errno == EOPNOTSUPP))
         return 0;
     if (n < 0)
         return -errno;
