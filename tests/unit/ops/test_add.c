@@ -113,7 +113,7 @@ static void add_passes_on_infinities_part_by_part(void **state)
 {
     const struct scratch *s = *state;
     CLEANUP(matdir_close) struct matdir a = add_operand(s, "A", "c16");
-    double complex x[20] = {CMPLX(HUGE_VAL, 1), CMPLX((double)NAN, 2)};
+    double complex x[20] = {__builtin_complex(HUGE_VAL, 1.0), __builtin_complex((double)NAN, 2.0)};
     matrices_store(&a, x, false);
     const struct add scale = {.alpha = 2, .a = &a};
     CLEANUP(matdir_close) struct matdir c = add_of(s, &scale, "C");
