@@ -124,7 +124,7 @@ static void add_line_double(double p, double q, double *x, const double *y, size
 /* A real factor multiplies the parts by themselves: 2 (inf + 0i) is inf + 0i. */
 static double complex add_product(double complex p, double complex v)
 {
-    return cimag(p) == 0 ? CMPLX(creal(p) * creal(v), creal(p) * cimag(v)) : p * v;
+    return cimag(p) == 0 ? __builtin_complex(creal(p) * creal(v), creal(p) * cimag(v)) : p * v;
 }
 
 static void add_line_complex(const double complex factor[2], bool single, void *dst,

@@ -247,8 +247,14 @@ static uint64_t map_size_max(const struct matdir *b, const int64_t *index)
            (uint64_t)grid_block_elements(&b->header.grid, index) * b->header.dtype.size;
 }
 
+/* The end of what a program said. */
+struct map_said {
+    char tail[MAP_TAIL_MAX + 1];
+};
+
 /* Runs the program once. */
-static int map_try(const struct map_job *job, const int64_t *index, char *tail, struct err *err)
+static int map_try(const struct map_job *job, const int64_t *index, struct map_said *said,
+                   struct err *err)
 {
     char name[NAME_FILE_SIZE];
     CLEANUP(map_env_fini) struct map_env env = {0};
@@ -268,8 +274,8 @@ static int map_try(const struct map_job *job, const int64_t *index, char *tail, 
                             .in = in,
                             .out = p.fd,
                             .out_max = map_size_max(job->b, index),
-                            .tail = tail,
-                            .tail_size = MAP_TAIL_MAX + 1};
+                            .tail = said->tail,
+                            .tail_size = sizeof(said->tail)};
     r = child_run(&s, err);
     if (r == 0)
         r = map_check_output(job->b, index, p.fd, err);
@@ -311,21 +317,21 @@ static void map_explain(const struct map_job *job, const int64_t *index, const c
 static void map_block(struct map_job *job, int64_t rank)
 {
     int64_t index[GRID_NDIM_MAX];
-    char tail[MAP_TAIL_MAX + 1] = "";
+    struct map_said said = {0};
     struct err err = {0};
     int r = -ECHILD;
     grid_unrank(&job->a->header.grid, rank, index);
     for (int try = 0; r == -ECHILD && try <= job->map->retries; try++) {
         err_clear(&err);
-        r = map_try(job, index, tail, &err);
+        r = map_try(job, index, &said, &err);
         LOCK_SCOPE(&job->mu);
         job->result->retried += try > 0;
         job->result->done += r == 0;
     }
     if (r == -ECHILD)
-        map_explain(job, index, tail, &err);
+        map_explain(job, index, said.tail, &err);
     if (r < 0)
-        map_fail(job, r, &err, tail);
+        map_fail(job, r, &err, said.tail);
     else
         watch_written(job->b->watch, (uint64_t)grid_block_elements(&job->b->header.grid, index) *
                                          job->b->header.dtype.size);

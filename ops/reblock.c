@@ -179,7 +179,7 @@ static void reblock_mark(struct reblock *x, const struct reblock_box *box)
 static int reblock_gather_one(struct reblock *x, const int64_t *index, struct err *err)
 {
     const struct grid *g = &x->a->header.grid;
-    struct reblock_box common;
+    struct reblock_box common = {0};
     int64_t in_block[GRID_NDIM_MAX];
     int64_t in_region[GRID_NDIM_MAX];
     int64_t stride[GRID_NDIM_MAX];
@@ -214,7 +214,7 @@ static int reblock_gather(struct reblock *x, struct err *err)
 {
     int64_t low[GRID_NDIM_MAX];
     int64_t at[GRID_NDIM_MAX];
-    int64_t index[GRID_NDIM_MAX];
+    int64_t index[GRID_NDIM_MAX] = {0};
     struct grid met;
     int r = 0;
     reblock_meet(&x->a->header.grid, &x->region, low, &met);

@@ -90,6 +90,7 @@ static void reblock_reads_each_byte_once(void **state)
         watch.bytes_read = 0;
         CLEANUP(matdir_close) struct matdir b = reblock_of(s, &a, shard, memory[i], name[i]);
         assert_int_equal(watch.bytes_read, 40 * 5000 * 8);
+        assert_int_equal(grid_blocks(&b.header.grid), 20);
     }
 }
 
