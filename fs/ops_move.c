@@ -149,9 +149,12 @@ static int ops_move(struct ops_job *job, const struct ops_source *s, struct ops_
     if (r < 0 || !s->stored)
         return r;
     r = ops_unlink_object(fs, s->dir, &s->place, err);
-    if (r == 0)
-        ops_keep_dirs(fs, s->dir);
-    return r;
+    if (r < 0)
+        return r;
+    ops_keep_dirs(fs, s->dir);
+    LOCK_SCOPE(&fs->mu);
+    node_moved_locked(s->dir, s->place.obj, t->dir, t->name);
+    return 0;
 }
 
 /* Lets go of a source; a writer that nobody has open any more and that was stored is done with. */

@@ -40,7 +40,7 @@ struct stage {
     /* guarded by mu: */
     pthread_cond_t quiet; /* `busy` fell to 0, or the state changed */
     enum stage_state state;
-    bool held; /* between stage_hold() and stage_settle(), also when that froze it */
+    bool held;           /* between stage_hold() and stage_settle(), also when that froze it */
     int load_error;      /* of the latest load, when it failed */
     int busy;            /* reads and changes that use the file right now, outside the lock */
     int changing;        /* of them, changes */
