@@ -222,7 +222,7 @@ void node_unsettle_locked(struct folder *d, const char *obj)
     }
 }
 
-static void node_stays_locked(struct node *n)
+void node_stays_locked(struct node *n)
 {
     if (n->moved_dir)
         folder_unref_locked(n->moved_dir);
@@ -246,7 +246,6 @@ void node_moved_locked(struct folder *d, const char *obj, struct folder *to, con
 void node_checked_locked(struct node *n, pid_t tid)
 {
     n->checked_ms = clock_ms();
-    node_stays_locked(n);
     folder_seen_locked(n->dir);
     n->token_tid = tid;
     n->token_ms = n->checked_ms;
@@ -272,7 +271,7 @@ void node_drop_locked(struct node *n)
     if (*slot)
         *slot = n->next;
     if (n->kind == NODE_DIR)
-        n->dir->node = NULL;
+        n->dir->node = n->dir->node == n ? NULL : n->dir->node;
     if (n->kind == NODE_WRITER) {
         n->writer->node = NULL;
         writer_unref_locked(n->writer);

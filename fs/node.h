@@ -100,6 +100,9 @@ void node_unsettle_locked(struct folder *d, const char *obj);
 /* A rename has given what is here another name. */
 void node_moved_locked(struct folder *d, const char *obj, struct folder *to, const char *name);
 
+/* The kernel is given the node for its own name, again or for the first time. */
+void node_stays_locked(struct node *n);
+
 /* The store has just said that the node is current; `tid` (0: nobody) asked for it. */
 void node_checked_locked(struct node *n, pid_t tid);
 

@@ -205,9 +205,15 @@ static void ops_open_read(fuse_req_t req, fuse_ino_t ino, struct node *n, int fl
 {
     struct fs *fs = ops_fs(req);
     bool fresh;
+    bool moved;
     {
         LOCK_SCOPE(&fs->mu);
         fresh = node_use_token_locked(n, fuse_req_ctx(req)->pid) || fs->conf.immutable;
+        moved = n->moved_dir;
+    }
+    if (moved) {
+        (void)fuse_reply_err(req, ESTALE); /* the name is another one's now: look it up */
+        return;
     }
     ops_submit(&(struct ops_call){.req = req,
                                   .pool = n->view == NAME_OBJECT ? fs->names : fs->work,
@@ -633,7 +639,7 @@ static void ops_reply_created(struct ops_job *job, struct writer *w)
         ops_job_err(job, -ENOMEM);
         return;
     }
-    if ((job->flags & O_TRUNC) || stage_size(w->stage) == 0)
+    if (!job->number && ((job->flags & O_TRUNC) || stage_size(w->stage) == 0))
         stage_set_dirty(w->stage);
     struct wire_open open = ops_writer_open(fs, h);
     if (!op_take(job->op) || wire_reply_create(op_req(job->op), &e, &open) < 0) {
@@ -643,6 +649,7 @@ static void ops_reply_created(struct ops_job *job, struct writer *w)
     ops_job_free(job);
 }
 
+/* job->number: the empty file is stored already. */
 static void ops_create_job(void *arg)
 {
     struct ops_job *job = arg;
@@ -653,8 +660,10 @@ static void ops_create_job(void *arg)
     int r = resolve_prepare(job->node->dir, job->name, &err);
     if (r == 0)
         r = ops_create_writer(job, &w, &made, &err);
-    if (r == 0 && w && made && w->place.kind == PLACE_PLAIN && (job->flags & O_EXCL))
+    if (r == 0 && w && made && w->place.kind == PLACE_PLAIN && (job->flags & O_EXCL)) {
         r = ops_create_exclusive(w, &err);
+        job->number = 1;
+    }
     if (r == 0 && w) {
         ops_reply_created(job, w);
     } else {
