@@ -119,6 +119,7 @@ static void ops_rmdir_job(void *arg)
         LOCK_SCOPE(&fs->mu);
         folder_set_local_locked(child, false);
         child->kind = FOLDER_UNKNOWN;
+        child->node = NULL; /* dead for the kernel: one that is made again needs another */
         child->seen_ms = child->head_ms = 0;
         folder_changed_locked(job->node->dir, job->name);
         folder_set_local_locked(job->node->dir, true);

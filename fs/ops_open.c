@@ -205,9 +205,15 @@ static void ops_open_read(fuse_req_t req, fuse_ino_t ino, struct node *n, int fl
 {
     struct fs *fs = ops_fs(req);
     bool fresh;
+    bool moved;
     {
         LOCK_SCOPE(&fs->mu);
         fresh = node_use_token_locked(n, fuse_req_ctx(req)->pid) || fs->conf.immutable;
+        moved = n->moved_dir;
+    }
+    if (moved) {
+        (void)fuse_reply_err(req, ESTALE); /* the name is another one's now: look it up */
+        return;
     }
     ops_submit(&(struct ops_call){.req = req,
                                   .pool = n->view == NAME_OBJECT ? fs->names : fs->work,
@@ -310,7 +316,8 @@ static int ops_reserve_again(struct node *n, pid_t tid)
     return -ESTALE;
 }
 
-/* Opening a stored object for writing: always another node, see fs/node.h. */
+/* Opening a stored object for writing: always another node, see fs/node.h. -ESTALE with that set
+ * aside; -ENOENT when the object is gone. */
 static int ops_open_write(struct ops_job *job, struct err *err)
 {
     struct node *n = job->node;
@@ -334,20 +341,12 @@ static int ops_open_write(struct ops_job *job, struct err *err)
     if (r == -ENOENT) {
         LOCK_SCOPE(&job->fs->mu);
         folder_changed_locked(n->dir, n->text);
-        r = -ESTALE;
     }
-    if (r != -ESTALE)
+    if (r != -ESTALE && r != -ENOENT)
         (void)fs_refuse(r, "write", key ? key : n->text, err);
     object_unref(base);
     object_unref(v.object);
     return r;
-}
-
-static void ops_open_write_job(void *arg)
-{
-    struct ops_job *job = arg;
-    struct err err = {0};
-    ops_job_err(job, ops_open_write(job, &err));
 }
 
 static void ops_ignore(void *arg, int code)
@@ -389,13 +388,13 @@ static int ops_reserve_header(struct node *n, int flags, pid_t tid, struct err *
     return wn ? -ESTALE : -ENOMEM;
 }
 
-/* A writer that was stored and let go between the look-up and the open: the kernel forgives one
- * ESTALE, so whatever has the name now is opened for writing first. */
-static int ops_open_anew(struct ops_job *job, struct err *err)
+/* Opens for writing whatever has a name now. The kernel forgives one ESTALE: when the node that it
+ * came with is gone, what it will find next must be set aside already. */
+static int ops_open_anew(struct ops_job *job, struct folder *d, const char *name, struct err *err)
 {
     struct node *gone = job->node;
     struct found f = {0};
-    int r = resolve_ask(gone->dir, job->name, job->tid, &f, err);
+    int r = resolve_ask(d, name, job->tid, &f, err);
     if (r < 0)
         return r == -ENOENT ? -ESTALE : r;
     job->number = 0;
@@ -410,14 +409,44 @@ static int ops_open_anew(struct ops_job *job, struct err *err)
         r = -ESTALE;
     job->node = gone;
     found_drop(&f);
-    return r;
+    return r == -ENOENT ? -ESTALE : r;
 }
 
+/* A writer that was stored and let go between the look-up and the open. */
 static void ops_open_anew_job(void *arg)
 {
     struct ops_job *job = arg;
     struct err err = {0};
-    ops_job_err(job, ops_open_anew(job, &err));
+    ops_job_err(job, ops_open_anew(job, job->node->dir, job->name, &err));
+}
+
+/* Where a rename took what the node stood for, and with it the kernel's entry; false when nowhere.
+ * *ret_dir is a reference, *ret_name the caller's. */
+static bool ops_is_moved(struct node *n, struct folder **ret_dir, char **ret_name)
+{
+    LOCK_SCOPE(&n->fs->mu);
+    if (!n->moved_dir)
+        return false;
+    *ret_name = strdup(n->moved_name);
+    if (*ret_name)
+        *ret_dir = folder_ref_locked(n->moved_dir);
+    return *ret_name;
+}
+
+static void ops_open_write_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct folder *d = NULL;
+    struct err err = {0};
+    CLEANUP(freep) char *name = NULL;
+    int r = 0;
+    if (ops_is_moved(job->node, &d, &name)) {
+        r = ops_open_anew(job, d, name, &err);
+        folder_unref(d);
+    } else {
+        r = ops_open_write(job, &err);
+    }
+    ops_job_err(job, r == -ENOENT ? -ESTALE : r);
 }
 
 struct ops_truncated_open {
@@ -610,7 +639,7 @@ static void ops_reply_created(struct ops_job *job, struct writer *w)
         ops_job_err(job, -ENOMEM);
         return;
     }
-    if ((job->flags & O_TRUNC) || stage_size(w->stage) == 0)
+    if (!job->number && ((job->flags & O_TRUNC) || stage_size(w->stage) == 0))
         stage_set_dirty(w->stage);
     struct wire_open open = ops_writer_open(fs, h);
     if (!op_take(job->op) || wire_reply_create(op_req(job->op), &e, &open) < 0) {
@@ -620,6 +649,7 @@ static void ops_reply_created(struct ops_job *job, struct writer *w)
     ops_job_free(job);
 }
 
+/* job->number: the empty file is stored already. */
 static void ops_create_job(void *arg)
 {
     struct ops_job *job = arg;
@@ -630,8 +660,10 @@ static void ops_create_job(void *arg)
     int r = resolve_prepare(job->node->dir, job->name, &err);
     if (r == 0)
         r = ops_create_writer(job, &w, &made, &err);
-    if (r == 0 && w && made && w->place.kind == PLACE_PLAIN && (job->flags & O_EXCL))
+    if (r == 0 && w && made && w->place.kind == PLACE_PLAIN && (job->flags & O_EXCL)) {
         r = ops_create_exclusive(w, &err);
+        job->number = 1;
+    }
     if (r == 0 && w) {
         ops_reply_created(job, w);
     } else {

@@ -89,6 +89,7 @@ void resolve_fini(struct fs *fs)
 static void resolve_found_locked(struct node *n, double entry_s, double attr_s, struct found *ret)
 {
     n->lookups++;
+    node_stays_locked(n);
     *ret = (struct found){.node = n, .entry_s = entry_s, .attr_s = attr_s};
     if (n->fs->conf.immutable && n->kind != NODE_WRITER)
         ret->entry_s = ret->attr_s = RESOLVE_LONG_S;
