@@ -180,7 +180,10 @@ class Mount:
                  name="mnt"):
         self.bucket = bucket
         self.path = Path(folder) / name
-        self.path.mkdir(exist_ok=True)
+        try:
+            self.path.mkdir()
+        except FileExistsError:
+            pass  # a dead mount, perhaps
         self.cache = Path(cache) if cache else Path(folder) / f"cache-{name}"
         self.log_path = Path(folder) / f"{name}.log"
         self.command = [str((build or BUILD) / "tools/bmfs"), "-f", "--cache-dir", str(self.cache),
