@@ -173,6 +173,9 @@ class Server:
         subprocess.run([ROOT / "tests/rgw/stop", self.folder], check=False, timeout=120)
 
 
+MOUNTS = []  # of the test that runs: whatever becomes of it, they end with it
+
+
 class Mount:
     """A running bmfs. Leaving the context unmounts it and checks that it ended well."""
 
@@ -190,6 +193,7 @@ class Mount:
                         *options, bucket.location(prefix), str(self.path)]
         self.environ = {**clean_environ(), **bucket.env(), **(env or {})}
         self.process = None
+        MOUNTS.append(self)
 
     def __enter__(self):
         try:
