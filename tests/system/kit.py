@@ -173,7 +173,7 @@ class Server:
         subprocess.run([ROOT / "tests/rgw/stop", self.folder], check=False, timeout=120)
 
 
-MOUNTS = []  # of the test that runs: whatever becomes of it, they end with it
+MOUNTS = []  # all that tests made and that may still be there: see conftest.py
 
 
 class Mount:
