@@ -10,7 +10,7 @@ enum { CMD_CONF_MAX = 256 };
 
 const char cmd_exit_text[] =
     "0    done; the same; healthy\n"
-    "1    a negative answer: the matrices differ\n"
+    "1    a negative answer: the matrices differ, or one has faults\n"
     "2    wrong usage or impossible operands: shapes, types, blocks, not a matrix\n"
     "3    numerical failure: not positive definite, singular\n"
     "4    incomplete: a task failed, or a program that was run\n"
