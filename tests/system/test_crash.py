@@ -13,7 +13,8 @@ SIDE = 512
 
 
 def writer(path):
-    """A process that overwrites a block for ever with blocks of one value each."""
+    """A process that overwrites a block for ever with blocks of one value each, and says so after the
+    first."""
     return subprocess.Popen([sys.executable, "-c", f"""
 import numpy as np
 value = 0.0
@@ -22,9 +23,11 @@ while True:
     try:
         with open({str(path)!r}, "wb") as f:
             np.save(f, np.full(({SIDE}, {SIDE}), value))
+        if value == 1:
+            print("stored", flush=True)
     except OSError:
         break
-"""], stderr=subprocess.DEVNULL)
+"""], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
 def test_a_killed_daemon_leaves_whole_blocks(bucket, tmp_path):
@@ -39,10 +42,12 @@ def test_a_killed_daemon_leaves_whole_blocks(bucket, tmp_path):
     for _ in range(10):
         m.start()
         writers = [writer(m.path / f"A/block_{i}_0") for i in range(4)]
-        time.sleep(rng.uniform(0.05, 0.6))
+        for w in writers:
+            assert w.stdout.readline() == b"stored\n"
+        time.sleep(rng.uniform(0, 0.4))
         m.kill()
         for w in writers:
-            w.wait(timeout=30)
+            w.communicate(timeout=30)
         for key in keys:
             block = np.frombuffer(bucket.get(key)[128:]).reshape(SIDE, SIDE)
             assert (block == block[0, 0]).all(), (seed, key)
@@ -55,4 +60,4 @@ def test_a_killed_daemon_leaves_whole_blocks(bucket, tmp_path):
             assert (np.load(m.path / f"A/block_{i}_0") == -1).all()
         assert len(os.listdir(m.cache / "mounts")) == 1
     assert set(bucket.keys(f"{kit.PREFIX}A/")) == set(keys) | {f"{kit.PREFIX}A/header"}
-    assert advanced > 10
+    assert advanced == 40
