@@ -343,8 +343,9 @@ static int commit_sign(struct commit_job *job)
 static int commit_held(struct commit_job *job, enum commit_cause cause, struct err *err)
 {
     struct store_stat stat;
-    if (!stage_is_dirty(job->w->stage))
-        return 0; /* another flush was faster */
+    int error = 0;
+    if (!commit_has_cause(job->w, &error))
+        return 0; /* another flush was faster, or it was unlinked meanwhile */
     int r = stage_error(job->w->stage);
     if (r < 0)
         return err_errno(err, r, "a write to it has failed");
@@ -548,4 +549,21 @@ void commit_finish(struct writer *w, bool unmounting)
         commit_keep(w, err.msg);
     }
     commit_retire(w);
+}
+
+static void commit_finish_job(void *arg)
+{
+    struct writer *w = arg;
+    commit_finish(w, false);
+    writer_unref(w);
+}
+
+void commit_release_locked(struct writer *w)
+{
+    if (--w->handles > 0) {
+        writer_unref_locked(w);
+    } else if (!w->fs->work || pool_submit(w->fs->work, commit_finish_job, w) < 0) {
+        writer_linger_locked(w, true); /* the unmount will see to it */
+        writer_unref_locked(w);
+    }
 }

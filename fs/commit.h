@@ -49,6 +49,10 @@ int commit_to(struct writer *w, const struct commit_target *to, struct store_sta
 int commit_move(struct writer *w, const struct commit_target *to, struct store_stat *ret_stat,
                 struct err *err);
 
+/* Gives up one of w->handles and the reference that belongs to it. The last one lets the writer be
+ * stored or forgotten, on the pool `work`. Does not block. */
+void commit_release_locked(struct writer *w);
+
 /* The last handle was closed, or the mount ends: stores, keeps waiting, or gives up what a writer
  * holds; nothing is left that only this function could still save. */
 void commit_finish(struct writer *w, bool unmounting);

@@ -78,6 +78,7 @@ void fs_free(struct fs *fs)
     pool_free(fs->work);
     pool_free(fs->load);
     pool_free(fs->data);
+    fs->work = NULL; /* what is let go below finds nobody to finish it: the unmount has */
     handle_free_all(fs);
     resolve_fini(fs);
     node_table_fini(fs);

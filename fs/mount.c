@@ -175,7 +175,8 @@ static int mount_knock(const struct mount *m, const struct location_conf *conf, 
 {
     CLEANUP(store_freep) struct store *st = NULL;
     struct location_conf quick = *conf;
-    quick.call_time_ms = MOUNT_KNOCK_MS;
+    if (quick.call_time_ms == 0 || quick.call_time_ms > MOUNT_KNOCK_MS)
+        quick.call_time_ms = MOUNT_KNOCK_MS;
     quick.tries_max = MOUNT_KNOCK_TRIES;
     quick.read_only = true;
     int r = location_open(&m->location, &quick, &st, err);

@@ -53,6 +53,7 @@ static void node_destroy(struct node *n)
 {
     head_unref(n->head);
     free(n->mismatch);
+    free(n->moved_name);
     free(n);
 }
 
@@ -221,6 +222,27 @@ void node_unsettle_locked(struct folder *d, const char *obj)
     }
 }
 
+void node_stays_locked(struct node *n)
+{
+    if (n->moved_dir)
+        folder_unref_locked(n->moved_dir);
+    n->moved_dir = NULL;
+    free(n->moved_name);
+    n->moved_name = NULL;
+}
+
+void node_moved_locked(struct folder *d, const char *obj, struct folder *to, const char *name)
+{
+    for (struct node *n = *node_slot_locked(d, obj); n; n = n->next) {
+        if (n->kind != NODE_OBJECT || n->dir != d || strcmp(n->text, obj) != 0)
+            continue;
+        node_stays_locked(n);
+        n->moved_name = strdup(name);
+        if (n->moved_name) /* else an open may be answered with ESTALE once */
+            n->moved_dir = folder_ref_locked(to);
+    }
+}
+
 void node_checked_locked(struct node *n, pid_t tid)
 {
     n->checked_ms = clock_ms();
@@ -249,11 +271,12 @@ void node_drop_locked(struct node *n)
     if (*slot)
         *slot = n->next;
     if (n->kind == NODE_DIR)
-        n->dir->node = NULL;
+        n->dir->node = n->dir->node == n ? NULL : n->dir->node;
     if (n->kind == NODE_WRITER) {
         n->writer->node = NULL;
         writer_unref_locked(n->writer);
     }
+    node_stays_locked(n);
     folder_unref_locked(n->dir);
     node_destroy(n);
 }

@@ -34,12 +34,18 @@ struct node {
 
     uint64_t size; /* what stat says, for NODE_OBJECT and NODE_HEADER */
     int64_t mtime_ns;
-    enum name_view view;   /* NODE_OBJECT */
-    uint64_t object_size;  /* NODE_OBJECT: of the object; `size` is of the view */
-    int virtual_id;        /* NODE_VIRTUAL */
-    struct head *head;     /* NODE_HEADER: a reference */
-    bool looked;           /* NODE_OBJECT: its first bytes were held against the header */
-    char *mismatch;        /* NODE_OBJECT: how a block differs from its matrix, or NULL; owned */
+    enum name_view view;  /* NODE_OBJECT */
+    uint64_t object_size; /* NODE_OBJECT: of the object; `size` is of the view */
+    int virtual_id;       /* NODE_VIRTUAL */
+    struct head *head;    /* NODE_HEADER: a reference */
+    bool looked;          /* NODE_OBJECT: its first bytes were held against the header */
+    char *mismatch;       /* NODE_OBJECT: how a block differs from its matrix, or NULL; owned */
+
+    /* NODE_OBJECT: the name that a rename of this mount gave to what was here, or NULL. The kernel
+     * moves its entry along, and may trust it for a while (see folder_hold()). */
+    struct folder *moved_dir; /* a reference */
+    char *moved_name;         /* owned */
+
     struct writer *writer; /* NODE_WRITER: a reference */
 
     /* When the store last said that this is the current version, for answers from memory; and which
@@ -90,6 +96,12 @@ struct store_stat node_object_stat(const struct node *n);
 
 /* Forgets that versions of this name were current. */
 void node_unsettle_locked(struct folder *d, const char *obj);
+
+/* A rename has given what is here another name. */
+void node_moved_locked(struct folder *d, const char *obj, struct folder *to, const char *name);
+
+/* The kernel is given the node for its own name, again or for the first time. */
+void node_stays_locked(struct node *n);
 
 /* The store has just said that the node is current; `tid` (0: nobody) asked for it. */
 void node_checked_locked(struct node *n, pid_t tid);

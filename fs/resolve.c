@@ -1,5 +1,6 @@
 #include "fs/resolve.h"
 
+#include "fs/commit.h"
 #include "fs/view.h"
 #include "fs/virtual.h"
 #include "fs/writer.h"
@@ -28,6 +29,8 @@ struct reservation {
 
 static void resolve_release_locked(struct reservation *r)
 {
+    if (r->node->kind == NODE_WRITER)
+        commit_release_locked(r->node->writer);
     r->node->refs--;
     node_drop_locked(r->node);
     free(r->obj);
@@ -66,6 +69,10 @@ void resolve_reserve_locked(struct node *n, const struct place *place, pid_t tid
                               .tid = tid,
                               .until_ms = clock_ms() + RESOLVE_RESERVE_MS};
     n->refs++;
+    if (n->kind == NODE_WRITER) {
+        n->writer->handles++; /* so that it is not let go before the retry */
+        writer_ref_locked(n->writer);
+    }
     n->fs->reservations = r;
 }
 
@@ -82,6 +89,7 @@ void resolve_fini(struct fs *fs)
 static void resolve_found_locked(struct node *n, double entry_s, double attr_s, struct found *ret)
 {
     n->lookups++;
+    node_stays_locked(n);
     *ret = (struct found){.node = n, .entry_s = entry_s, .attr_s = attr_s};
     if (n->fs->conf.immutable && n->kind != NODE_WRITER)
         ret->entry_s = ret->attr_s = RESOLVE_LONG_S;

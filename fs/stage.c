@@ -40,6 +40,7 @@ struct stage {
     /* guarded by mu: */
     pthread_cond_t quiet; /* `busy` fell to 0, or the state changed */
     enum stage_state state;
+    bool held;           /* between stage_hold() and stage_settle(), also when that froze it */
     int load_error;      /* of the latest load, when it failed */
     int busy;            /* reads and changes that use the file right now, outside the lock */
     int changing;        /* of them, changes */
@@ -532,9 +533,9 @@ static int stage_start_empty_locked(struct stage *s)
 static int stage_admit_locked(struct stage *s, const struct stage_change *c)
 {
     int r = 0;
-    if (s->state == STAGE_BASE || s->state == STAGE_FROZEN)
+    if (!s->held && (s->state == STAGE_BASE || s->state == STAGE_FROZEN))
         stage_wait_quiet_locked(s);
-    if (s->state == STAGE_BASE || s->state == STAGE_FROZEN) {
+    if (!s->held && (s->state == STAGE_BASE || s->state == STAGE_FROZEN)) {
         r = stage_needs_no_base_locked(s, c) ? stage_start_empty_locked(s)
                                              : stage_start_load_locked(s);
         if (r < 0)
@@ -692,7 +693,7 @@ int stage_hold(struct stage *s, struct stage_view *ret)
     LOCK_SCOPE(&s->mu);
     for (bool tried = false;;) {
         int r = 0;
-        if ((s->state == STAGE_BASE || s->state == STAGE_FROZEN) && s->busy == 0) {
+        if (!s->held && (s->state == STAGE_BASE || s->state == STAGE_FROZEN) && s->busy == 0) {
             if (tried && s->load_error < 0)
                 return s->load_error;
             r = s->size == 0 ? stage_start_empty_locked(s) : stage_start_load_locked(s);
@@ -705,6 +706,7 @@ int stage_hold(struct stage *s, struct stage_view *ret)
         (void)pthread_cond_wait(&s->quiet, &s->mu);
     }
     s->state = STAGE_HELD;
+    s->held = true;
     *ret = (struct stage_view){.fd = s->size > 0 ? s->file.fd : -1,
                                .size = s->size,
                                .whole = extent_covers(&s->written, 0, s->size),
@@ -718,6 +720,7 @@ void stage_settle(struct stage *s, bool sent)
     struct stage_change *failed = NULL;
     {
         LOCK_SCOPE(&s->mu);
+        s->held = false;
         if (s->state == STAGE_HELD)
             s->state = STAGE_OWN;
         if (sent)
@@ -730,6 +733,13 @@ void stage_settle(struct stage *s, bool sent)
     }
     stage_fail(failed, r);
     stage_run_waiting(s);
+}
+
+void stage_wait_settled(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    while (s->held)
+        (void)pthread_cond_wait(&s->quiet, &s->mu);
 }
 
 struct cache_file *stage_file(struct stage *s)

@@ -14,7 +14,7 @@
  *   OWN       yes        from the file       to the file
  *   HELD      yes        from the file       wait: the bytes are being sent
  *   FROZEN    published  from the file       LOADING first: a copy; the file is a version of the
- *                                            cache now
+ *                                            cache now. Wait while still held
  *
  * Writes that must wait are kept with their data and done in order. Callbacks are called once, on
  * the caller's thread or one of the pool's.
@@ -91,6 +91,9 @@ int stage_hold(struct stage *s, struct stage_view *ret);
 
 /* Ends a hold. `sent`: the bytes are in the store, the stage is clean; else all is as before. */
 void stage_settle(struct stage *s, bool sent);
+
+/* Waits while the bytes are held. Blocks. */
+void stage_wait_settled(struct stage *s);
 
 /* Lets go of all bytes; only size and time stay, for those who ask. Nobody has it open any more. */
 void stage_retire(struct stage *s);

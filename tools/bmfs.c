@@ -37,6 +37,8 @@ static const struct opts_item bmfs_item[] = {
      "keep blocks in DIR (default: below $SLURM_TMPDIR, $TMPDIR or /var/tmp)"},
     {"cache-size", 0, OPTS_SIZE, BMFS_FIELD(mount.cache_size), "N",
      "keep at most N bytes there (default: 20GiB or half of what is free)"},
+    {"timeout", 0, OPTS_SECONDS, BMFS_FIELD(mount.store.call_time_ms), "TIME",
+     "give up on a store that is silent for so long (default: 60s)"},
     {"memory", 0, OPTS_SIZE, BMFS_FIELD(mount.memory), "N",
      "use about N bytes of memory for what grows with use (default: 256MiB)"},
     {"ro", 0, OPTS_FLAG, BMFS_FIELD(mount.read_only), NULL, "mount read-only"},

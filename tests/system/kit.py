@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.parse
 from pathlib import Path
@@ -26,6 +27,11 @@ def wait_for(condition, seconds=20.0, what="the condition"):
         if time.monotonic() > end:
             raise TimeoutError(f"waited {seconds} s for {what}")
         time.sleep(0.01)
+
+
+def many(moderate, full):
+    """How often something random is tried: few times in tests/run, often in tests/soak."""
+    return full if os.environ.get("BMFS_SOAK") else moderate
 
 
 class DirBucket:
@@ -387,3 +393,34 @@ class SlowLine:
                     s.shutdown(2)
                 except OSError:
                     pass
+
+
+class Proxy:
+    """A running tests/proxy in front of a server: see there for what it can do."""
+
+    def __init__(self, url, seed=0):
+        target = url.split("//")[1].rstrip("/")
+        self.process = subprocess.Popen(
+            [sys.executable, ROOT / "tests/proxy/proxy.py", "--target", target, "--seed", str(seed)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def do(self, what, **words):
+        import json
+
+        self.process.stdin.write(json.dumps({"do": what, **words}) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        assert not isinstance(answer, dict) or "error" not in answer, answer
+        return answer

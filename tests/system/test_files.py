@@ -212,3 +212,11 @@ def test_temporary_files_are_local(matrix, bucket, tmp_path):
     assert "dropped" in matrix.log()
     matrix.start()
     assert scratch.name not in os.listdir(matrix.path / "A")
+
+
+def test_a_rename_between_two_names_of_a_block_keeps_it(matrix):
+    body = (matrix.path / "A/block_0_0").read_bytes()
+    name = kit.object_name((0, 0), SHAPE, SHARDS)
+    os.rename(matrix.path / "A" / name, matrix.path / "A/block_0_0")
+    os.rename(matrix.path / "A/block_0_0", matrix.path / "A" / name)
+    assert (matrix.path / "A/block_0_0").read_bytes() == body
