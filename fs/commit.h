@@ -13,6 +13,8 @@
  *   nothing, or only the npy header   nothing   EINVAL                wait to be opened again
  *   anything else                     EINVAL    EINVAL                dropped: close has said so
  *
+ * What is not whole when the mount ends goes to the folder of fs/lost.h, marked as incomplete.
+ *
  * An ordinary file is whole whatever it holds. A store is one conditional PUT. What cannot be
  * stored for good goes to the folder of fs/lost.h. All functions block and belong on the pool
  * `work`. */

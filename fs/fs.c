@@ -57,6 +57,8 @@ int fs_new(const struct fs_conf *conf, struct store *store, struct cache *cache,
     if (r == 0)
         r = folder_table_init(fs);
     if (r == 0)
+        r = journal_begin(cache, store_id(store));
+    if (r == 0)
         r = writer_table_init(fs);
     if (r == 0)
         r = node_table_init(fs);

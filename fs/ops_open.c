@@ -583,7 +583,7 @@ static int ops_create_exclusive(struct writer *w, struct err *err)
     w->unseen = false;
     w->exclusive = false;
     folder_changed_locked(w->dir, w->place.obj);
-    return 0;
+    return writer_describe_locked(w, "");
 }
 
 /* Finds or makes the writer for a name that is to be created. */

@@ -1,5 +1,6 @@
 """What the mounted tests share: buckets of both kinds, mounts, and looking at them from outside."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -157,6 +158,16 @@ class Server:
                 return now
             last = now
             time.sleep(0.15)
+
+    @contextlib.contextmanager
+    def paused(self):
+        """The gateway takes connections and answers nothing."""
+        pid = int((self.folder / "run/rgw.pid").read_text())
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def stop(self):
         subprocess.run([ROOT / "tests/rgw/stop", self.folder], check=False, timeout=120)

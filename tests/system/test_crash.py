@@ -13,9 +13,11 @@ SIDE = 512
 
 
 def writer(path):
-    """A process that overwrites a block for ever with blocks of one value each."""
-    return subprocess.Popen([sys.executable, "-c", f"""
+    """A process that overwrites a block for ever with blocks of one value each. Returns once it has
+    begun."""
+    process = subprocess.Popen([sys.executable, "-c", f"""
 import numpy as np
+print("ready", flush=True)
 value = 0.0
 while True:
     value += 1
@@ -24,7 +26,9 @@ while True:
             np.save(f, np.full(({SIDE}, {SIDE}), value))
     except OSError:
         break
-"""], stderr=subprocess.DEVNULL)
+"""], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process.stdout.readline()
+    return process
 
 
 def test_a_killed_daemon_leaves_whole_blocks(bucket, tmp_path):
@@ -42,7 +46,7 @@ def test_a_killed_daemon_leaves_whole_blocks(bucket, tmp_path):
         time.sleep(rng.uniform(0.05, 0.6))
         m.kill()
         for w in writers:
-            w.wait(timeout=30)
+            w.communicate(timeout=30)
         for key in keys:
             block = np.frombuffer(bucket.get(key)[128:]).reshape(SIDE, SIDE)
             assert (block == block[0, 0]).all(), (seed, key)
