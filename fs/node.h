@@ -15,6 +15,8 @@
 #include "fs/folder.h"
 #include "matrix/name.h"
 
+enum { NODE_MOVED_MAX = 64 };
+
 enum node_kind {
     NODE_DIR,
     NODE_OBJECT,  /* one version of an object, to be read */
@@ -45,6 +47,7 @@ struct node {
      * moves its entry along, and may trust it for a while (see folder_hold()). */
     struct folder *moved_dir; /* a reference */
     char *moved_name;         /* owned */
+    unsigned moved_slot;      /* in the table's ring of such nodes */
 
     struct writer *writer; /* NODE_WRITER: a reference */
 
@@ -97,8 +100,15 @@ struct store_stat node_object_stat(const struct node *n);
 /* Forgets that versions of this name were current. */
 void node_unsettle_locked(struct folder *d, const char *obj);
 
-/* A rename has given what is here another name. */
-void node_moved_locked(struct folder *d, const char *obj, struct folder *to, const char *name);
+/* A rename has taken `name`, the file of an object, to another name. The latest NODE_MOVED_MAX such
+ * nodes are remembered. */
+struct node_move {
+    struct folder *dir;
+    const char *obj, *name;
+    struct folder *to_dir;
+    const char *to_name;
+};
+void node_moved_locked(const struct node_move *move);
 
 /* The kernel is given the node for its own name, again or for the first time. */
 void node_stays_locked(struct node *n);

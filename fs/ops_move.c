@@ -153,7 +153,11 @@ static int ops_move(struct ops_job *job, const struct ops_source *s, struct ops_
         return r;
     ops_keep_dirs(fs, s->dir);
     LOCK_SCOPE(&fs->mu);
-    node_moved_locked(s->dir, s->place.obj, t->dir, t->name);
+    node_moved_locked(&(struct node_move){.dir = s->dir,
+                                          .obj = s->place.obj,
+                                          .name = job->name,
+                                          .to_dir = t->dir,
+                                          .to_name = t->name});
     return 0;
 }
 

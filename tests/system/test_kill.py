@@ -18,6 +18,7 @@ WRITER = """
 import os, sys
 import numpy as np
 path, value, how = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+print("ready", flush=True)
 while True:
     value += 1
     block = np.full(({side}, {side}), value)
@@ -47,7 +48,7 @@ def whole(body):
     return array[0]
 
 
-def test_no_kill_takes_what_was_acknowledged(s3_bucket, server, tmp_path):
+def test_no_kill_takes_what_was_acknowledged(request, s3_bucket, server, tmp_path):
     seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
     print("SEED =", seed)
     rng = random.Random(seed)
@@ -59,11 +60,13 @@ def test_no_kill_takes_what_was_acknowledged(s3_bucket, server, tmp_path):
     with kit.Proxy(server.env["AWS_ENDPOINT_URL"]) as proxy:
         proxy.do("rate", rate=RATE)
         m = kit.Mount(s3_bucket, tmp_path, "--endpoint-url", proxy.url)
+        request.addfinalizer(m.clean_up)
         for turn in range(kills):
             m.start()
             writers = [start_writer(m.path / f"A/block_{i}_0", value[i], rng.choice(["close", "fsync"]))
                        for i in range(WRITERS)]
-            time.sleep(rng.uniform(0.3, 1.2))
+            assert [w.stdout.readline() for w in writers] == ["ready\n"] * WRITERS
+            time.sleep(rng.uniform(0.1, 1.2))
             cut = proxy.do("seen")["cut"]
             m.kill()
             said = [w.communicate(timeout=60)[0].split() for w in writers]

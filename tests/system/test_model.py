@@ -29,8 +29,6 @@ LATE = {
     ("excl", None, errno.EEXIST),
     ("link", None, errno.EEXIST),
     ("unlink", errno.ENOENT, None),
-    ("rmdir", None, errno.ENOTEMPTY),
-    ("rmdir", errno.ENOTEMPTY, None),
 }
 
 
@@ -73,6 +71,7 @@ class World:
         self.files = {}    # path: bytes
         self.changed = {}  # path: (by whom, when); other mounts may see it late
         self.held = []     # (fd, path, the bytes it was opened with)
+        bucket.put(f"{kit.PREFIX}{name}/s/kept", b"")  # or s would be gone with its last file
         bucket.put(f"{kit.PREFIX}{name}/M/header", kit.header(list(SHAPE), list(SHARDS)))
 
     def key(self, path):
@@ -110,8 +109,6 @@ class World:
     def compare(self, op, model, got, soft, before):
         kind, mount, path = op[0], op[1], op[2]
         if kind == "ls":
-            if got == errno.ENOENT:  # emptied by another
-                got = set()
             wrong = {n for n in model.symmetric_difference(got) if
                      not any(self.late(p, mount) for p in [*PLAIN, *BLOCKS]
                              if p.startswith(n.rstrip("/")) or p == f"{path.split('/')[0]}/{n}")}
@@ -202,8 +199,9 @@ class World:
     def model_rename(self, mount, path, more, data):
         body = self.need(path)
         if path != more:
+            by = "another" if self.late(path, mount) else mount
             self.set(path, None, mount)
-            self.set(more, body, mount)
+            self.set(more, body, by)  # the kernel takes what it knew of the old name along
 
     def real_rename(self, real, more, data):
         other = self.root_of(real) / more
@@ -232,19 +230,18 @@ class World:
     def model_ls(self, mount, path, more, data):
         folder = path.rpartition("/")[0]
         names = {p.rpartition("/")[2] for p in self.files if p.rpartition("/")[0] == folder}
-        return names | ({"header.json"} if folder == "M" else set())
+        return names | {"M": {"header.json"}, "s": {"kept"}}.get(folder, set())
 
     def real_ls(self, real, more, data):
         return {e.name for e in os.scandir(real.parent) if e.is_file()}
 
     def model_rmdir(self, mount, path, more, data):
-        if any(p.startswith("s/") for p in self.files):
-            raise OSError(errno.ENOTEMPTY, "s")
+        raise OSError(errno.ENOTEMPTY, "s")
 
     def real_rmdir(self, real, more, data):
-        folder = self.root_of(real) / "s"
-        folder.mkdir(exist_ok=True)
-        os.rmdir(folder)
+        (self.root_of(real) / "t").mkdir()
+        (self.root_of(real) / "t").rmdir()
+        os.rmdir(self.root_of(real) / "s")
 
     def model_foreign_put(self, mount, path, more, data):
         self.set(path, data, "foreign")
@@ -297,9 +294,9 @@ class World:
         changed has had time to be seen."""
         self.real_look(None, None, None)
         keys = {self.key(p): p for p in self.files}
-        head = f"{kit.PREFIX}{self.name}/M/header"
+        own = {f"{kit.PREFIX}{self.name}/{n}" for n in ("M/header", "s/kept")}
         stored = set(kit.wait_for(
-            lambda: (k := set(self.bucket.keys(f"{kit.PREFIX}{self.name}/")) - {head}) == set(keys)
+            lambda: (k := set(self.bucket.keys(f"{kit.PREFIX}{self.name}/")) - own) == set(keys)
             and (k or {""}), 5, f"the objects {sorted(keys)}")) - {""}
         for key in stored:
             if self.bucket.get(key) != self.files[keys[key]]:
