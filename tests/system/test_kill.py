@@ -18,6 +18,7 @@ WRITER = """
 import os, sys
 import numpy as np
 path, value, how = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+print("ready", flush=True)
 while True:
     value += 1
     block = np.full(({side}, {side}), value)
@@ -34,9 +35,13 @@ while True:
 
 
 def start_writer(path, value, how):
-    """A process that overwrites a block with higher and higher values, and says which are stored."""
-    return subprocess.Popen([sys.executable, "-c", WRITER.format(side=SIDE), str(path), str(value),
-                             how], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    """A process that overwrites a block with higher and higher values, and says which are stored.
+    Returns once it has begun."""
+    process = subprocess.Popen([sys.executable, "-c", WRITER.format(side=SIDE), str(path),
+                                str(value), how], stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True)
+    process.stdout.readline()
+    return process
 
 
 def whole(body):
