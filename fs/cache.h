@@ -5,7 +5,8 @@
  *
  *   DIR/objects/3fa/<rest of the id>.<crc32c>   one complete version; never changed, only unlinked
  *   DIR/mounts/<id>/                            files of a running mount: versions being filled,
- *                                               bytes being written; locked as long as it lives
+ *                                               bytes being written and their journals (see
+ *                                               fs/journal.h); locked as long as it lives
  *   DIR/lost/                                   see fs/lost.h
  *   DIR/usage                                   bytes in use by all mounts, a shared counter
  *   DIR/lock                                    held while evicting

@@ -252,36 +252,46 @@ struct map_said {
     char tail[MAP_TAIL_MAX + 1];
 };
 
-/* Runs the program once. */
-static int map_try(const struct map_job *job, const int64_t *index, struct map_said *said,
-                   struct err *err)
+/* Runs the program with the block's file and a scratch file. */
+static int map_spawn(const struct map_job *job, const int64_t *index, int out,
+                     struct map_said *said, struct err *err)
 {
-    char name[NAME_FILE_SIZE];
     CLEANUP(map_env_fini) struct map_env env = {0};
     CLEANUP(closep) int in = -1;
-    CLEANUP(publish_drop) struct publish p = PUBLISH_NONE;
     int r = map_env_init(&env, &job->a->header.grid, index);
     if (r < 0)
         return err_errno(err, r, "cannot set the environment");
     r = map_open(job->a, index, &in, err);
-    if (r == 0)
-        r = publish_begin(job->b->fd, &p, err);
     if (r < 0)
         return r;
-    const struct child s = {.path = job->path,
+    const struct child c = {.path = job->path,
                             .argv = job->map->argv,
                             .env = env.list,
                             .in = in,
-                            .out = p.fd,
+                            .out = out,
                             .out_max = map_size_max(job->b, index),
                             .tail = said->tail,
                             .tail_size = sizeof(said->tail)};
-    r = child_run(&s, err);
+    return child_run(&c, err);
+}
+
+/* One try. -ECHILD, without the block's name, when it is the program's fault. */
+static int map_try(const struct map_job *job, const int64_t *index, struct map_said *said,
+                   struct err *err)
+{
+    char name[NAME_FILE_SIZE];
+    CLEANUP(publish_drop) struct publish p = PUBLISH_NONE;
+    (void)name_file(job->b->header.grid.ndim, index, name);
+    int r = publish_begin(job->b->fd, &p, err);
+    if (r < 0)
+        return err_prefix(err, r, "%s/%s", job->b->path, name);
+    r = map_spawn(job, index, p.fd, said, err);
     if (r == 0)
         r = map_check_output(job->b, index, p.fd, err);
-    if (r == 0)
-        r = publish_link(&p, name_file(job->b->header.grid.ndim, index, name), err);
-    return r;
+    if (r < 0)
+        return r;
+    r = publish_link(&p, name, err);
+    return r < 0 ? err_prefix(err, r, "%s/%s", job->b->path, name) : 0;
 }
 
 /* The last line of a text that says anything, without what could not be printed. */
@@ -345,6 +355,14 @@ static void map_work(void *arg)
         map_block(job, rank);
 }
 
+static int map_start(struct map_job *job, int workers, struct pool **ret, struct err *err)
+{
+    int r = pool_new("map", workers, workers, ret);
+    for (int k = 0; r == 0 && k < workers; k++)
+        r = pool_submit(*ret, map_work, job);
+    return r < 0 ? err_errno(err, r, "cannot start threads") : 0;
+}
+
 int map_run(const struct matdir *a, const struct map *map, const struct matdir *b,
             struct map_result *ret, struct err *err)
 {
@@ -357,15 +375,11 @@ int map_run(const struct matdir *a, const struct map *map, const struct matdir *
     watch_steps(b->watch, blocks);
     int r = map_find(map->argv[0], &job.path, err);
     if (r == 0 && workers > 0)
-        r = pool_new("map", workers, workers, &pool);
-    for (int k = 0; r == 0 && k < workers; k++)
-        r = pool_submit(pool, map_work, &job);
+        r = map_start(&job, workers, &pool, err);
     pool_free(pool); /* waits for all */
     free(job.path);
     (void)pthread_mutex_destroy(&job.mu);
     if (job.code < 0)
         return job.code;
-    if (r < 0)
-        return err->msg[0] ? r : err_errno(err, r, "cannot start threads");
-    return matdir_sync(b, err);
+    return r < 0 ? r : matdir_sync(b, err);
 }

@@ -173,6 +173,9 @@ class Server:
         subprocess.run([ROOT / "tests/rgw/stop", self.folder], check=False, timeout=120)
 
 
+MOUNTS = []  # all that tests made and that may still be there: see conftest.py
+
+
 class Mount:
     """A running bmfs. Leaving the context unmounts it and checks that it ended well."""
 
@@ -180,13 +183,17 @@ class Mount:
                  name="mnt"):
         self.bucket = bucket
         self.path = Path(folder) / name
-        self.path.mkdir(exist_ok=True)
+        try:
+            self.path.mkdir()
+        except FileExistsError:
+            pass  # a dead mount, perhaps
         self.cache = Path(cache) if cache else Path(folder) / f"cache-{name}"
         self.log_path = Path(folder) / f"{name}.log"
         self.command = [str((build or BUILD) / "tools/bmfs"), "-f", "--cache-dir", str(self.cache),
                         *options, bucket.location(prefix), str(self.path)]
         self.environ = {**clean_environ(), **bucket.env(), **(env or {})}
         self.process = None
+        MOUNTS.append(self)
 
     def __enter__(self):
         try:

@@ -13,9 +13,9 @@ SIDE = 512
 
 
 def writer(path):
-    """A process that overwrites a block for ever with blocks of one value each. Returns once it has
-    begun."""
-    process = subprocess.Popen([sys.executable, "-c", f"""
+    """A process that overwrites a block for ever with blocks of one value each, and says when it is
+    about to begin."""
+    return subprocess.Popen([sys.executable, "-c", f"""
 import numpy as np
 print("ready", flush=True)
 value = 0.0
@@ -27,8 +27,6 @@ while True:
     except OSError:
         break
 """], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    process.stdout.readline()
-    return process
 
 
 def test_a_killed_daemon_leaves_whole_blocks(bucket, tmp_path):
@@ -43,6 +41,8 @@ def test_a_killed_daemon_leaves_whole_blocks(bucket, tmp_path):
     for _ in range(10):
         m.start()
         writers = [writer(m.path / f"A/block_{i}_0") for i in range(4)]
+        for w in writers:
+            w.stdout.readline()
         time.sleep(rng.uniform(0.05, 0.6))
         m.kill()
         for w in writers:

@@ -24,6 +24,11 @@ def script(body):
             f"{body}\nnp.save(sys.stdout.buffer, y)"]
 
 
+def fails(says, *words):
+    """Runs `bm map`, whose program must fail so; a slow one must not show its progress first."""
+    return refused(4, says, "map", "--progress", "none", *words)
+
+
 def wait_for(condition, seconds=30.0):
     end = time.monotonic() + seconds
     while not (value := condition()):
@@ -146,7 +151,7 @@ def test_retries_get_over_what_passes(plain, tmp_path):
 ])
 def test_outputs_are_checked(plain, body, says):
     store(plain / "A", normal((10, 7)), (4, 3))
-    result = refused(4, says, "map", plain / "A", plain / "B", "--jobs", "1", "--", *script(body))
+    result = fails(says, plain / "A", plain / "B", "--jobs", "1", "--", *script(body))
     assert b"A/block_0_0: " in result.err
     assert names(plain / "B") == ["header.json"]
 
@@ -154,8 +159,8 @@ def test_outputs_are_checked(plain, body, says):
 def test_the_block_at_the_edge_is_checked_too(plain):
     """A program that believes in whole blocks."""
     store(plain / "A", normal((10, 7)), (4, 3))
-    refused(4, "A/block_0_2: the command's output: shape (4, 3), where the block has (4, 1)", "map",
-            plain / "A", plain / "B", "--jobs", "1", "--", *script("y = np.zeros((4, 3))"))
+    fails("A/block_0_2: the command's output: shape (4, 3), where the block has (4, 1)",
+          plain / "A", plain / "B", "--jobs", "1", "--", *script("y = np.zeros((4, 3))"))
     assert names(plain / "B") == ["block_0_0", "block_0_1", "header.json"]
 
 
@@ -206,11 +211,12 @@ def test_a_signal_ends_all_programs(plain, tmp_path, number, code):
     assert names(plain / "B") == ["header.json"]
 
 
-def test_a_failure_lets_those_under_way_end_and_starts_no_other(plain):
+def test_a_failure_lets_those_under_way_end_and_starts_no_other(plain, tmp_path):
     store(plain / "A", normal((8, 2)), (2, 2))
-    refused(4, "A/block_0_0: the command ended with exit status 1", "map", plain / "A", plain / "B",
-            "--jobs", "2", "--", "sh", "-c",
-            '[ $BM_BLOCK = block_0_0 ] && exit 1; sleep 0.5; exec cat')
+    fails("A/block_0_0: the command ended with exit status 1", plain / "A", plain / "B", "--jobs",
+          "2", "--", "sh", "-c",
+          'if [ $BM_BLOCK = block_0_0 ]; then until [ -e "$0/go" ]; do sleep 0.02; done; exit 1; fi;'
+          ' : > "$0/go"; sleep 0.5; exec cat', tmp_path)
     assert names(plain / "B") == ["block_1_0", "header.json"]
 
 
