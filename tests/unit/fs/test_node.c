@@ -5,6 +5,7 @@
 #include "fs/writer.h"
 #include "tests/unit/fs/lab.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -99,6 +100,53 @@ static void node_goes_when_nobody_counts_it(void **state)
     assert_null(node_version_locked(d, "x", NAME_OBJECT, "one"));
 }
 
+static void node_follows_its_renames(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct folder *d = lab_folder(&lab, "A/");
+    LOCK_SCOPE(&lab.fs->mu);
+    struct node *n = node_object_locked(d, "x", NAME_OBJECT, &node_one, 100);
+    n->lookups = 1;
+    struct node_move move = {.dir = d, .obj = "x", .name = "x", .to_dir = d, .to_name = "y"};
+    node_moved_locked(&move);
+    assert_ptr_equal(n->moved_dir, d);
+    assert_string_equal(n->moved_name, "y");
+    move = (struct node_move){.dir = d, .obj = "y", .name = "y", .to_dir = d, .to_name = "z"};
+    node_moved_locked(&move);
+    assert_string_equal(n->moved_name, "z");
+    move = (struct node_move){.dir = d, .obj = "x", .name = "x", .to_dir = d, .to_name = "w"};
+    node_moved_locked(&move); /* another "x", made meanwhile */
+    assert_string_equal(n->moved_name, "z");
+    node_stays_locked(n);
+    assert_null(n->moved_dir);
+    n->lookups = 0;
+    node_drop_locked(n);
+}
+
+static void node_remembers_the_latest_renames_only(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct folder *d = lab_folder(&lab, "A/");
+    struct node *n[NODE_MOVED_MAX + 1];
+    LOCK_SCOPE(&lab.fs->mu);
+    for (size_t i = 0; i < ARRAY_SIZE(n); i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "%zu", i);
+        n[i] = node_object_locked(d, name, NAME_OBJECT, &node_one, 100);
+        n[i]->lookups = 1;
+        node_moved_locked(
+            &(struct node_move){.dir = d, .obj = name, .name = name, .to_dir = d, .to_name = "to"});
+    }
+    assert_null(n[0]->moved_dir);
+    assert_non_null(n[1]->moved_dir);
+    for (size_t i = 0; i < ARRAY_SIZE(n); i++) {
+        n[i]->lookups = 0;
+        node_drop_locked(n[i]); /* and leaves the ring */
+    }
+}
+
 static void node_of_a_writer_holds_it(void **state)
 {
     (void)state;
@@ -162,6 +210,8 @@ int main(void)
         cmocka_unit_test(node_is_one_for_each_version_and_view),
         cmocka_unit_test(node_is_current_for_a_second),
         cmocka_unit_test(node_goes_when_nobody_counts_it),
+        cmocka_unit_test(node_follows_its_renames),
+        cmocka_unit_test(node_remembers_the_latest_renames_only),
         cmocka_unit_test(node_of_a_writer_holds_it),
         cmocka_unit_test(node_stat_says_what_is_known),
     };

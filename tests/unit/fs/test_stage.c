@@ -275,6 +275,27 @@ static void stage_stays_dirty_when_it_was_not_sent(void **state)
     assert_true(stage_is_dirty(s));
 }
 
+/* The bytes are a version of the cache already, but whoever stores them is not done. */
+static void stage_holds_writes_back_though_it_froze(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    STAGE(s);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put(s, "before", 0), 0);
+    struct stage_view view;
+    LAB_ANSWER(a);
+    assert_int_equal(stage_hold(s, &view), 0);
+    stage_set_frozen(s);
+    stage_write(s, "A", 1, 0, false, lab_answer_change, &a);
+    assert_false(lab_has_come(&a));
+    stage_settle(s, true);
+    stage_wait_settled(s);
+    assert_int_equal(lab_wait(&a), 0);
+    assert_true(stages_says(s, "Aefore", 0));
+    assert_true(stage_is_dirty(s));
+}
+
 static void stage_holds_a_base_by_loading_it(void **state)
 {
     (void)state;
@@ -555,6 +576,7 @@ int main(void)
         cmocka_unit_test(stage_hold_fails_when_the_base_cannot_be_loaded),
         cmocka_unit_test(stage_holds_writes_back_until_it_is_settled),
         cmocka_unit_test(stage_stays_dirty_when_it_was_not_sent),
+        cmocka_unit_test(stage_holds_writes_back_though_it_froze),
         cmocka_unit_test(stage_holds_a_base_by_loading_it),
         cmocka_unit_test(stage_copies_what_was_published_before_it_changes),
         cmocka_unit_test(stage_lets_go_of_what_was_published_when_it_is_emptied),
