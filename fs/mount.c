@@ -366,11 +366,11 @@ static void mount_close(struct mount *m)
     mount_detach(m);
     if (m->fs)
         drain(m->fs, m->conf->unmount_ms);
+    fs_free(m->fs); /* its last jobs still answer requests of the session */
     if (m->session) {
         fuse_remove_signal_handlers(m->session);
         fuse_session_destroy(m->session);
     }
-    fs_free(m->fs);
     broker_stop(m->broker);
     cache_close(m->cache);
     store_free(m->store);
