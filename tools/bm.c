@@ -3,6 +3,7 @@
 #include "base/version.h"
 #include "ops/kernel.h"
 #include "tools/cmd.h"
+#include "tools/pin.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -11,7 +12,7 @@
 
 static const struct cmd *const bm_cmd[] = {
     &cmd_ls,   &cmd_info, &cmd_create, &cmd_import, &cmd_export,
-    &cmd_diff, &cmd_gemm, &cmd_free,   &cmd_rm,
+    &cmd_diff, &cmd_gemm, &cmd_chol,   &cmd_free,   &cmd_rm,
 };
 
 static const char bm_prefix[] = "bm-";
@@ -36,7 +37,7 @@ static const struct opts_command bm_opts = {
                 "bm info /mnt/bm/C\n",
     .exit_status = cmd_exit_text,
     .see_also = "bmfs(1), bm-ls(1), bm-info(1), bm-create(1), bm-import(1), bm-export(1), "
-                "bm-diff(1), bm-gemm(1), bm-free(1), bm-rm(1)",
+                "bm-diff(1), bm-gemm(1), bm-chol(1), bm-free(1), bm-rm(1)",
 };
 
 static const char *bm_word(const struct cmd *cmd)
@@ -131,5 +132,6 @@ int main(int argc, char **argv)
     const struct cmd *cmd = named ? bm_find(name + sizeof(bm_prefix) - 1) : NULL;
     (void)signal(SIGUSR1, SIG_IGN); /* until a command has something to say */
     kernel_init();
+    pin_init(argc, argv);
     return cmd ? cmd_main(cmd, argc, argv) : cmd_flush("bm", bm_main(argc, argv));
 }
