@@ -88,6 +88,7 @@ int engine_finish(struct engine *e, struct engine_count *ret, struct err *err)
 
 void engine_fail_locked(struct engine *e, int code, const struct err *err)
 {
+    e->halted = e->halted || code != -EDOM;
     if (!e->failed) {
         e->failed = true;
         e->code = code;

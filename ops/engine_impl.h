@@ -79,7 +79,9 @@ struct engine {
     int64_t stores_asked;  /* ordinals given */
     int64_t stores_linked; /* stores that have got their name, for ordered results */
     bool ending;           /* nothing more will be asked for */
-    bool failed;           /* `code` and `err` say why */
+    bool halted; /* and nothing more is published. Where the numbers do not allow it, -EDOM, what
+                    was computed before still is: it is right */
+    bool failed; /* `code` and `err` say why */
     int code;
     struct err err;
 };

@@ -247,15 +247,15 @@ static int engine_run_commit(const struct engine_move *m, struct publish *p, str
     return r == -EEXIST ? engine_run_lost(m, err) : r;
 }
 
-/* Whether a store must wait: for its tile, or before it gets its name for those ahead of it. */
-static bool engine_run_unmade_locked(const struct engine *e, const struct engine_move *m)
+/* Whether a store must wait for its tile, or for those ahead of it before it gets its name. */
+static bool engine_run_unmade_locked(const struct engine_move *m)
 {
-    return m->slot->made < m->version && !e->failed;
+    return m->slot->made < m->version;
 }
 
 static bool engine_run_early_locked(const struct engine *e, const struct engine_move *m)
 {
-    return m->result->ordered && e->stores_linked < m->ordinal && !e->failed;
+    return m->result->ordered && e->stores_linked < m->ordinal;
 }
 
 static int engine_run_store_in_order(struct engine *e, const struct engine_move *m,
@@ -263,11 +263,11 @@ static int engine_run_store_in_order(struct engine *e, const struct engine_move 
 {
     int r = engine_run_prepare(m, p, err);
     (void)pthread_mutex_lock(&e->mu);
-    while (r == 0 && engine_run_early_locked(e, m))
+    while (r == 0 && !e->halted && engine_run_early_locked(e, m))
         (void)pthread_cond_wait(&e->changed, &e->mu);
-    bool failed = e->failed;
+    bool halted = e->halted;
     (void)pthread_mutex_unlock(&e->mu);
-    if (r < 0 || failed)
+    if (r < 0 || halted)
         return r;
     return engine_run_commit(m, p, err);
 }
@@ -278,9 +278,11 @@ static void engine_run_store_locked(struct engine_thread *t, struct engine_move 
     struct err err = {0};
     char what[ENGINE_WHAT_SIZE];
     CLEANUP(publish_drop) struct publish p = PUBLISH_NONE;
-    while (engine_run_unmade_locked(e, m))
+    while (engine_run_unmade_locked(m) && !e->failed)
         (void)pthread_cond_wait(&e->changed, &e->mu);
-    if (e->failed)
+    if (engine_run_unmade_locked(m))
+        e->stores_linked++; /* nor will any that depend on it be made */
+    if (e->halted || engine_run_unmade_locked(m))
         return;
     (void)pthread_mutex_unlock(&e->mu);
     int64_t start = clock_ns();
@@ -288,9 +290,11 @@ static void engine_run_store_locked(struct engine_thread *t, struct engine_move 
     trace_event(e->conf.trace, t->row, "write", engine_run_what(m, what), start, clock_ns());
     (void)pthread_mutex_lock(&e->mu);
     if (r < 0) {
+        e->halted = true;
         engine_fail_locked(e, r, &err);
-        return;
     }
+    if (e->halted)
+        return;
     e->stores_linked++;
     m->result->there[result_rank(m->result, m->i, m->j)] = true;
 }
@@ -302,8 +306,13 @@ static void engine_run_moves_locked(struct engine_thread *t, struct engine_queue
                                     void (*fn)(struct engine_thread *t, struct engine_move *m))
 {
     struct engine *e = t->e;
-    while (!engine_run_ends_locked(e)) {
+    for (;;) {
+        bool ends = engine_run_ends_locked(e);
+        if (ends && (q == &e->loads || e->halted))
+            return;
         struct engine_move *m = engine_run_next_locked(q);
+        if (!m && ends)
+            return;
         if (!m) {
             (void)pthread_cond_wait(&e->changed, &e->mu);
             continue;
