@@ -161,25 +161,25 @@ static int engine_run_check(const struct matdir *m, const int64_t *index, bool t
                    (long long)index[1]);
 }
 
-static int engine_run_load(const struct engine_move *m, struct err *err)
+/* *ret is the slot's tile, with the order that the block has. */
+static int engine_run_load(const struct engine_move *m, struct tile *ret, struct err *err)
 {
     int64_t index[2];
     bool fortran = false;
-    struct tile *t = &m->slot->tile;
     const struct matdir *from = m->result ? m->result->m : m->source.m;
     bool turned = m->result ? m->result->turned : m->source.turned;
     engine_run_index(m, index);
-    int r = m->flags & ENGINE_ROWS ? block_load_rows(from, index, t->a, err)
-                                   : block_load(from, index, t->a, &fortran, err);
+    int r = m->flags & ENGINE_ROWS ? block_load_rows(from, index, ret->a, err)
+                                   : block_load(from, index, ret->a, &fortran, err);
     if (r == 0 && m->source.stamps)
         r = stamps_check(m->source.stamps, index, err);
     if (r < 0)
         return r;
-    t->fortran = fortran != turned;
-    t->ld = MAX(t->fortran ? t->m : t->n, 1);
+    ret->fortran = fortran != turned;
+    ret->ld = MAX(ret->fortran ? ret->m : ret->n, 1);
     if (m->flags & ENGINE_LOWER)
-        engine_run_lower(*t);
-    return m->flags & ENGINE_FINITE ? engine_run_check(from, index, turned, *t, err) : 0;
+        engine_run_lower(*ret);
+    return m->flags & ENGINE_FINITE ? engine_run_check(from, index, turned, *ret, err) : 0;
 }
 
 /* A block of the result can be loaded when it is there. */
@@ -203,11 +203,13 @@ static void engine_run_load_locked(struct engine_thread *t, struct engine_move *
         (void)pthread_cond_wait(&e->changed, &e->mu);
     if (e->failed)
         return;
+    struct tile tile = m->slot->tile;
     (void)pthread_mutex_unlock(&e->mu);
     int64_t start = clock_ns();
-    int r = engine_run_load(m, &err);
+    int r = engine_run_load(m, &tile, &err);
     trace_event(e->conf.trace, t->row, "read", engine_run_what(m, what), start, clock_ns());
     (void)pthread_mutex_lock(&e->mu);
+    m->slot->tile = tile;
     m->slot->made++;
     if (r < 0)
         engine_fail_locked(e, r, &err);
@@ -263,7 +265,7 @@ static int engine_run_store_in_order(struct engine *e, const struct engine_move 
 {
     int r = engine_run_prepare(m, p, err);
     (void)pthread_mutex_lock(&e->mu);
-    while (r == 0 && !e->halted && engine_run_early_locked(e, m))
+    while (!e->halted && engine_run_early_locked(e, m)) /* also to fail in turn */
         (void)pthread_cond_wait(&e->changed, &e->mu);
     bool halted = e->halted;
     (void)pthread_mutex_unlock(&e->mu);
