@@ -198,12 +198,33 @@ static double chol_cost(int64_t blocks, int64_t parts, int64_t rows)
     return cost;
 }
 
+/* Blocks that memory holds. */
+static int64_t chol_room(const struct chol *c)
+{
+    uint64_t bytes = chol_bytes(c);
+    return (int64_t)MIN(bytes > 0 ? c->memory / bytes : c->memory, UINT64_C(1) << 40);
+}
+
+/* The layout with super-blocks of at most p columns, and what it costs; infinite when it does not
+ * fit. */
+static double chol_try(int64_t blocks, int64_t room, int64_t p, struct chol_layout *ret)
+{
+    int64_t parts = run_ceil(blocks, p);
+    int64_t columns = run_ceil(blocks, parts);
+    int64_t rows = MIN((room - columns - 1) / columns, blocks);
+    if (rows < 1 && parts > 1)
+        return INFINITY;
+    rows = MAX(rows, (int64_t)1);
+    *ret = (struct chol_layout){.parts = parts, .columns = columns, .rows = rows};
+    return chol_cost(blocks, parts, rows);
+}
+
 int chol_layout(const struct chol *c, struct chol_layout *ret, struct err *err)
 {
     double least = INFINITY;
     int64_t blocks = chol_blocks(c);
-    int64_t room = (int64_t)MIN(c->memory / MAX(chol_bytes(c), UINT64_C(1)), (uint64_t)1 << 40);
-    *ret = (struct chol_layout){.parts = 1, .columns = blocks, .rows = 1};
+    int64_t room = chol_room(c);
+    struct chol_layout best = {.parts = 1, .columns = blocks, .rows = 1}; /* of nothing */
     if (room < 3) {
         (void)err_set(err, -EINVAL, "%llu bytes of memory do not hold three blocks",
                       (unsigned long long)c->memory);
@@ -212,14 +233,14 @@ int chol_layout(const struct chol *c, struct chol_layout *ret, struct err *err)
         return -EINVAL;
     }
     for (int64_t p = 1; p <= blocks && p * (p + 3) / 2 <= room; p++) {
-        int64_t parts = run_ceil(blocks, p);
-        int64_t columns = run_ceil(blocks, parts);
-        int64_t rows = MIN((room - columns - 1) / columns, blocks);
-        double cost = rows > 0 || parts == 1 ? chol_cost(blocks, parts, MAX(rows, 1)) : INFINITY;
-        if (cost < least)
-            *ret = (struct chol_layout){.parts = parts, .columns = columns, .rows = MAX(rows, 1)};
-        least = fmin(least, cost);
+        struct chol_layout x;
+        double cost = chol_try(blocks, room, p, &x);
+        if (cost < least) {
+            least = cost;
+            best = x;
+        }
     }
+    *ret = best;
     return 0;
 }
 

@@ -306,9 +306,11 @@ static void engine_bind_locked(struct engine_step *s, struct slot *out, struct s
     s->out_version = out->wanted++;
     out->refs++;
     for (int i = 0; i < s->kind->inputs; i++) {
-        s->args.in[i] = s->in[i]->tile;
-        s->in_version[i] = s->in[i]->wanted;
-        s->in[i]->refs++;
+        struct slot *in = s->in[i];
+        assert(in); /* engine_step() has looked */
+        s->args.in[i] = in->tile;
+        s->in_version[i] = in->wanted;
+        in->refs++;
     }
 }
 

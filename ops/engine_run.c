@@ -369,8 +369,8 @@ static int engine_run_thread(struct engine *e, void *(*fn)(void *), const char *
 int engine_run_start(struct engine *e, struct err *err)
 {
     int r = 0;
-    e->threads =
-        calloc((size_t)(ENGINE_READERS + ENGINE_WRITERS + e->conf.threads), sizeof(*e->threads));
+    size_t threads = (size_t)ENGINE_READERS + ENGINE_WRITERS + (size_t)e->conf.threads;
+    e->threads = calloc(threads, sizeof(*e->threads));
     if (!e->threads)
         return err_set(err, -ENOMEM, "out of memory");
     for (int i = 0; r == 0 && i < ENGINE_READERS; i++)

@@ -278,7 +278,7 @@ static int grain_potrf_failed(const struct step_args *x, int row, struct err *er
     (void)err_set(err, -EDOM,
                   "%s: leading minor of order %lld is not positive definite "
                   "(block %lld,%lld row %d, pivot %.3g)",
-                  x->matrix ? x->matrix->path : "the matrix", (long long)(x->row + row + 1),
+                  x->matrix ? x->matrix->path : "the matrix", (long long)x->row + row + 1,
                   (long long)x->block, (long long)x->block, row, pivot);
     err_hint(err, "--reg LAMBDA adds a ridge to the diagonal");
     return -EDOM;

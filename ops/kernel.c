@@ -268,23 +268,34 @@ static size_t kernel_bad_d(const double *x, size_t n)
     return at;
 }
 
+/* The same for a line of n numbers of any type. */
+static int kernel_bad(char type, const void *line, int n)
+{
+    size_t parts = type == 'c' || type == 'z' ? 2 : 1;
+    size_t bad = type == 's' || type == 'c' ? kernel_bad_s(line, (size_t)n * parts)
+                                            : kernel_bad_d(line, (size_t)n * parts);
+    return (int)(bad / parts);
+}
+
+/* The part of line i that counts: all of it, or what is in the lower triangle. */
+static void kernel_span(struct tile t, bool lower, int i, int *ret_from, int *ret_to)
+{
+    int length = t.fortran ? t.m : t.n;
+    *ret_from = lower && t.fortran ? MIN(i, length) : 0;
+    *ret_to = lower && !t.fortran ? MIN(i + 1, length) : length;
+}
+
 bool kernel_is_finite(struct tile t, bool lower, int *ret_i, int *ret_j)
 {
-    size_t element = tile_element(t.type);
-    size_t parts = t.type == 'c' || t.type == 'z' ? 2 : 1;
     int lines = t.fortran ? t.n : t.m;
-    int length = t.fortran ? t.m : t.n;
     for (int i = 0; i < lines; i++) {
-        int from = lower && t.fortran ? MIN(i, length) : 0;
-        int to = lower && !t.fortran ? MIN(i + 1, length) : length;
-        size_t n = (size_t)(to - from) * parts;
-        const char *line = (const char *)t.a + ((size_t)i * (size_t)t.ld + (size_t)from) * element;
-        size_t bad = element / parts == sizeof(float)
-                         ? kernel_bad_s((const float *)(const void *)line, n)
-                         : kernel_bad_d((const double *)(const void *)line, n);
-        if (bad == n)
+        int from = 0;
+        int to = 0;
+        kernel_span(t, lower, i, &from, &to);
+        const void *line = kernel_at(t, t.fortran ? from : i, t.fortran ? i : from);
+        int at = from + kernel_bad(t.type, line, to - from);
+        if (at == to)
             continue;
-        int at = from + (int)(bad / parts);
         *ret_i = t.fortran ? at : i;
         *ret_j = t.fortran ? i : at;
         return false;

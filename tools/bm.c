@@ -11,8 +11,8 @@
 #include <string.h>
 
 static const struct cmd *const bm_cmd[] = {
-    &cmd_ls,   &cmd_info, &cmd_create, &cmd_import, &cmd_export,
-    &cmd_diff, &cmd_gemm, &cmd_chol,   &cmd_free,   &cmd_rm,
+    &cmd_ls,   &cmd_info, &cmd_create, &cmd_import, &cmd_export, &cmd_diff,
+    &cmd_gemm, &cmd_chol, &cmd_logdet, &cmd_free,   &cmd_rm,
 };
 
 static const char bm_prefix[] = "bm-";
@@ -37,7 +37,7 @@ static const struct opts_command bm_opts = {
                 "bm info /mnt/bm/C\n",
     .exit_status = cmd_exit_text,
     .see_also = "bmfs(1), bm-ls(1), bm-info(1), bm-create(1), bm-import(1), bm-export(1), "
-                "bm-diff(1), bm-gemm(1), bm-chol(1), bm-free(1), bm-rm(1)",
+                "bm-diff(1), bm-gemm(1), bm-chol(1), bm-logdet(1), bm-free(1), bm-rm(1)",
 };
 
 static const char *bm_word(const struct cmd *cmd)

@@ -90,6 +90,6 @@ int cmd_progress_resumable(struct cmd_call *call, const char *label, const char 
                            struct err *err);
 
 extern const struct cmd cmd_chol, cmd_create, cmd_diff, cmd_export, cmd_free, cmd_gemm, cmd_import,
-    cmd_info, cmd_ls, cmd_rm;
+    cmd_info, cmd_logdet, cmd_ls, cmd_rm;
 
 #endif

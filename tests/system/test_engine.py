@@ -144,6 +144,20 @@ def test_minij_crosses_the_grain(plain):
             "chol", plain / "N", plain / "M")
 
 
+def test_logdet_is_that_of_the_factored_matrix(matrices):
+    a = spd(70, "c16")
+    store(matrices / "A", a, (16, 16))
+    good("chol", matrices / "A", matrices / "L")
+    want = np.linalg.slogdet(a)[1]
+    assert abs(float(good("logdet", matrices / "L").out) - want) < 1e-10 * abs(want)
+    report = good("logdet", "--json", matrices / "L").json()
+    assert abs(report["logdet"] - want) < 1e-10 * abs(want)
+    store(matrices / "N", -np.eye(5), (2, 2))
+    refused(3, "N: not a factor: element (0, 0) is -1", "logdet", matrices / "N")
+    store(matrices / "R", np.ones((4, 6)), (2, 2))
+    refused(2, "R: not square", "logdet", matrices / "R")
+
+
 # --- errors ---
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
