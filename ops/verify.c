@@ -4,6 +4,7 @@
 #include "ops/kernel.h"
 #include "ops/rand.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <float.h>
 #include <math.h>
@@ -48,6 +49,7 @@ static double verify_squares(struct tile t)
     size_t n = (size_t)t.m * (size_t)t.n * tile_element(t.type) / (single ? 4 : 8);
     const float *s = t.a;
     const double *d = t.a;
+    assert(t.a);
     for (size_t i = 0; i < n; i++) {
         double x = single ? (double)s[i] : d[i];
         sum += x * x;
@@ -286,6 +288,7 @@ static void verify_add(double alpha, const struct verify_vector *x, const struct
     const double *from_d = (const double *)(const void *)x->x;
     float *s = (float *)(void *)y->x;
     double *d = (double *)(void *)y->x;
+    assert(x->x && y->x);
     for (size_t i = 0; single && i < n; i++)
         s[i] += (float)alpha * from_s[i];
     for (size_t i = 0; !single && i < n; i++)

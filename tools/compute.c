@@ -118,7 +118,7 @@ static void compute_report_plan_tasks(struct cmd_call *call, int64_t total, int6
 static int compute_plan(struct cmd_call *call, struct compute *c, struct err *err)
 {
     char path[] = "the plan";
-    struct engine_count n;
+    struct engine_count n = {0};
     struct matdir fresh = {.path = path, .fd = -1, .header = c->header};
     CLEANUP(matdir_close) struct matdir there = MATDIR_NONE;
     bool resumes = compute_conf(call)->resume && matdir_open(c->path, &there, NULL) == 0;
@@ -209,7 +209,7 @@ static int compute_do(struct cmd_call *call, struct compute *c, struct trace *tr
     const struct output said = compute_output(call, c);
     const struct run_conf conf = {
         .memory = c->memory, .threads = c->threads, .watch = &call->watch, .trace = trace};
-    struct engine_count n;
+    struct engine_count n = {0};
     CLEANUP(matdir_close) struct matdir out = MATDIR_NONE;
     int r = compute_open(call, c, &out, err);
     if (r == 0)
