@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,13 @@ struct broker_state {
     char path[4096];
 };
 
+/* True when somebody else has unmounted: what is at the path by now is not this mount. */
+static bool broker_is_unmounted(int fuse_fd)
+{
+    struct pollfd poll_fd = {.fd = fuse_fd};
+    return poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & POLLERR);
+}
+
 static int32_t broker_do(struct broker_state *s, const struct broker_request *req, int fd)
 {
     struct broker_backing_map map = {.fd = fd};
@@ -110,6 +118,8 @@ static int32_t broker_do(struct broker_state *s, const struct broker_request *re
     case BROKER_CLOSE:
         return ioctl(s->fuse_fd, BROKER_IOC_CLOSE, &backing) < 0 ? -errno : 0;
     case BROKER_UNMOUNT:
+        if (broker_is_unmounted(s->fuse_fd))
+            return 0;
         return umount2(s->path, MNT_DETACH) < 0 ? -errno : 0;
     }
     return -EINVAL;

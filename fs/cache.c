@@ -34,6 +34,7 @@ struct cache {
     int mount_fd;   /* DIR/mounts/<id> */
     int lock_fd;    /* DIR/mounts/<id>/lock, locked */
     char mount_id[CACHE_DIR_MOUNT_DIGITS + 1];
+    struct cache_dir_salvage salvage;
     uint64_t size_max, free_min;
     struct cache_count *used; /* DIR/usage, mapped: shared between processes */
     struct cache_count *mine; /* of `used`, what this mount has reserved and not published; in its
@@ -133,6 +134,7 @@ static int cache_map_counters(struct cache *c)
 
 static int cache_set_up(struct cache *c, const struct cache_conf *conf, struct err *err)
 {
+    c->salvage = (struct cache_dir_salvage){conf->salvage, conf->salvage_arg};
     int r = cache_dir_make(conf->dir, conf->any_fs, &c->dir_fd, err);
     if (r < 0)
         return r;
@@ -141,7 +143,8 @@ static int cache_set_up(struct cache *c, const struct cache_conf *conf, struct e
         r = cache_dir_sub(c->dir_fd, "objects", &c->objects_fd);
     int others = 0;
     if (r == 0)
-        r = others = cache_dir_claim_mount(c->dir_fd, c->mount_id, &c->mount_fd, &c->lock_fd);
+        r = others =
+            cache_dir_claim_mount(c->dir_fd, &c->salvage, c->mount_id, &c->mount_fd, &c->lock_fd);
     if (r >= 0)
         r = cache_map_counters(c);
     if (r < 0)
@@ -180,7 +183,7 @@ void cache_close(struct cache *c)
     if (!c)
         return;
     if (c->mount_fd >= 0)
-        cache_dir_drop_mount(c->dir_fd, c->mount_id);
+        cache_dir_drop_mount(c->dir_fd, &c->salvage, c->mount_id);
     cache_unmap(c->used);
     cache_unmap(c->mine);
     closep(&c->lock_fd);
@@ -197,6 +200,11 @@ void cache_close(struct cache *c)
 const char *cache_dir(const struct cache *c)
 {
     return c->dir;
+}
+
+int cache_dir_fd(const struct cache *c)
+{
+    return c->dir_fd;
 }
 
 uint64_t cache_size_max(const struct cache *c)
@@ -356,6 +364,11 @@ void cache_file_drop(struct cache *c, struct cache_file *f)
     closep(&f->fd);
     f->fd = -1;
     f->name[0] = '\0';
+}
+
+int cache_mount_fd(const struct cache *c)
+{
+    return c->mount_fd;
 }
 
 void cache_file_path(const struct cache *c, const struct cache_file *f, char *dst, size_t size)

@@ -5,7 +5,8 @@
  *
  *   DIR/objects/3fa/<rest of the id>.<crc32c>   one complete version; never changed, only unlinked
  *   DIR/mounts/<id>/                            files of a running mount: versions being filled,
- *                                               bytes being written; locked as long as it lives
+ *                                               bytes being written and their journals (see
+ *                                               fs/journal.h); locked as long as it lives
  *   DIR/lost/                                   see fs/lost.h
  *   DIR/usage                                   bytes in use by all mounts, a shared counter
  *   DIR/lock                                    held while evicting
@@ -22,6 +23,10 @@ enum { CACHE_ID_SIZE = 65, CACHE_NAME_SIZE = 32 };
 
 struct cache;
 
+/* Saves what must outlive a mount that is no more: `mount_fd` is its folder within `dir_fd`, both
+ * borrowed. Returns whether the rest may be removed; else the folder stays as it is. */
+typedef bool cache_salvage_fn(void *arg, int dir_fd, int mount_fd);
+
 struct cache_conf {
     const char *dir;   /* made with mode 0700 when absent */
     bool any_fs;       /* the user named the folder: take it even on a network file system */
@@ -29,6 +34,8 @@ struct cache_conf {
                           is free now or in the folder already */
     uint64_t free_min; /* bytes that stay free on the file system; 0: a twentieth of it, at most
                           4 GiB */
+    cache_salvage_fn *salvage; /* NULL: nothing need be saved */
+    void *salvage_arg;         /* must outlive the cache */
 };
 
 /* A private file of this mount. */
@@ -44,13 +51,14 @@ char *cache_default_dir(void);
 
 /* 0; -EMEDIUMTYPE for a network file system that was not named; -EACCES when the folder is another
  * user's or open to others; -errno of the file system. The private files of mounts that died are
- * removed, except what fs/lost.h wants to keep. */
+ * salvaged, then removed. */
 int cache_open(const struct cache_conf *conf, struct cache **ret, struct err *err);
 
-/* Removes this mount's private folder. NULL is fine. */
+/* Salvages and removes this mount's private folder. NULL is fine. */
 void cache_close(struct cache *c);
 
 const char *cache_dir(const struct cache *c);
+int cache_dir_fd(const struct cache *c); /* borrowed */
 uint64_t cache_size_max(const struct cache *c);
 
 /* The id of one version of one object. */
@@ -75,6 +83,9 @@ int cache_file_publish(struct cache *c, struct cache_file *f, const char *id, ui
 
 /* Closes, removes the file unless it was published, and gives back what was reserved for it. */
 void cache_file_drop(struct cache *c, struct cache_file *f);
+
+/* The folder of this mount's private files; borrowed. */
+int cache_mount_fd(const struct cache *c);
 
 /* The path of a private file, for renames to other folders. */
 void cache_file_path(const struct cache *c, const struct cache_file *f, char *dst, size_t size);

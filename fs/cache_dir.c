@@ -117,13 +117,17 @@ static struct dirent *cache_dir_next(DIR *d)
     }
 }
 
-void cache_dir_drop_mount(int dir_fd, const char *id)
+void cache_dir_drop_mount(int dir_fd, const struct cache_dir_salvage *salvage, const char *id)
 {
     char path[64];
     (void)snprintf(path, sizeof(path), "mounts/%s", id);
     DIR *d = cache_dir_list(dir_fd, path);
     if (!d)
         return;
+    if (salvage->fn && !salvage->fn(salvage->arg, dir_fd, dirfd(d))) {
+        (void)closedir(d);
+        return;
+    }
     for (struct dirent *e = cache_dir_next(d); e; e = cache_dir_next(d)) {
         if (strcmp(e->d_name, "lock") != 0)
             (void)unlinkat(dirfd(d), e->d_name, 0);
@@ -149,8 +153,8 @@ static bool cache_dir_is_hex(const char *text, size_t digits)
     return strlen(text) == digits && strspn(text, "0123456789abcdef") == digits;
 }
 
-/* Returns how many others live. */
-static int cache_dir_drop_dead_mounts(int dir_fd)
+/* Returns how many others live. The caller has the whole folder locked. */
+static int cache_dir_drop_dead_mounts(int dir_fd, const struct cache_dir_salvage *salvage)
 {
     int alive = 0;
     DIR *d = cache_dir_list(dir_fd, "mounts");
@@ -163,7 +167,7 @@ static int cache_dir_drop_dead_mounts(int dir_fd)
             continue;
         CLEANUP(closep) int lock = cache_dir_lock_mount(fd, 0);
         if (lock >= 0)
-            cache_dir_drop_mount(dir_fd, e->d_name);
+            cache_dir_drop_mount(dir_fd, salvage, e->d_name);
         else if (lock == -ENOENT) /* it died before it made its lock, or while it was removed */
             (void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
         alive += lock == -EWOULDBLOCK;
@@ -172,17 +176,31 @@ static int cache_dir_drop_dead_mounts(int dir_fd)
     return alive;
 }
 
-int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_fd)
+/* Waits for the lock on the whole folder: a descriptor, or -errno. */
+static int cache_dir_lock_all(int dir_fd)
+{
+    CLEANUP(closep) int fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    return fd < 0 || flock(fd, LOCK_EX) < 0 ? -errno : TAKE_FD(fd);
+}
+
+int cache_dir_clear_mounts(int dir_fd, const struct cache_dir_salvage *salvage)
+{
+    CLEANUP(closep) int all = cache_dir_lock_all(dir_fd);
+    return all < 0 ? all : cache_dir_drop_dead_mounts(dir_fd, salvage);
+}
+
+int cache_dir_claim_mount(int dir_fd, const struct cache_dir_salvage *salvage, char *ret_id,
+                          int *ret_fd, int *ret_lock_fd)
 {
     unsigned char random[CACHE_DIR_MOUNT_DIGITS / 2];
     CLEANUP(closep) int mounts = -1;
     CLEANUP(closep) int fd = -1;
     /* A mount that starts makes its folder and its lock in two steps; the lock on the whole
      * folder keeps others from taking the folder in between for a dead one's. */
-    CLEANUP(closep) int all = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (all < 0 || flock(all, LOCK_EX) < 0)
-        return -errno;
-    int alive = cache_dir_drop_dead_mounts(dir_fd);
+    CLEANUP(closep) int all = cache_dir_lock_all(dir_fd);
+    if (all < 0)
+        return all;
+    int alive = cache_dir_drop_dead_mounts(dir_fd, salvage);
     int r = random_bytes(random, sizeof(random));
     if (r < 0)
         return r;
@@ -350,8 +368,8 @@ static bool cache_dir_unlink(int dir_fd, const struct cache_dir_file *f)
 
 uint64_t cache_dir_evict(int dir_fd, const struct cache_dir_goal *goal)
 {
-    CLEANUP(closep) int lock = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (lock < 0 || flock(lock, LOCK_EX) < 0)
+    CLEANUP(closep) int lock = cache_dir_lock_all(dir_fd);
+    if (lock < 0)
         return cache_dir_usage(dir_fd);
     struct cache_dir_scan scan = {0};
     cache_dir_scan_objects(&scan, dir_fd, true);

@@ -4,7 +4,7 @@
 /* The folder that several mounts share as their cache: making and checking it, one mount's private
  * folder in it, what is used, what to evict. Works on descriptors; knows nothing of objects. */
 
-#include "base/err.h"
+#include "fs/cache.h"
 
 enum {
     CACHE_DIR_ID_DIGITS = 64,    /* of a version's id, in hex */
@@ -22,13 +22,24 @@ int cache_dir_tag(int dir_fd);
 /* Opens the folder `name` below, making it. 0 or -errno. */
 int cache_dir_sub(int dir_fd, const char *name, int *ret_fd);
 
-/* Makes mounts/<random id>, locked for as long as *ret_lock_fd is open, and removes the folders of
- * mounts whose lock nobody holds. `ret_id` holds CACHE_DIR_MOUNT_DIGITS + 1 bytes. Returns the
- * number of other mounts that live, or -errno. */
-int cache_dir_claim_mount(int dir_fd, char *ret_id, int *ret_fd, int *ret_lock_fd);
+/* Who saves what must outlive a mount. */
+struct cache_dir_salvage {
+    cache_salvage_fn *fn; /* NULL: nothing need be saved */
+    void *arg;
+};
 
-/* Removes mounts/<id> with its files. */
-void cache_dir_drop_mount(int dir_fd, const char *id);
+/* Makes mounts/<random id>, locked for as long as *ret_lock_fd is open, and salvages and removes
+ * the folders of mounts whose lock nobody holds. `ret_id` holds CACHE_DIR_MOUNT_DIGITS + 1 bytes.
+ * Returns the number of other mounts that live, or -errno. */
+int cache_dir_claim_mount(int dir_fd, const struct cache_dir_salvage *salvage, char *ret_id,
+                          int *ret_fd, int *ret_lock_fd);
+
+/* Salvages and removes the folders of mounts that died. Returns the number of those that live, or
+ * -errno. */
+int cache_dir_clear_mounts(int dir_fd, const struct cache_dir_salvage *salvage);
+
+/* Salvages and removes mounts/<id> with its files; its mount holds the lock, or nobody. */
+void cache_dir_drop_mount(int dir_fd, const struct cache_dir_salvage *salvage, const char *id);
 
 /* Fills in what the user left at 0. `used`: bytes in the folder, which are as good as free. */
 void cache_dir_limits(int dir_fd, uint64_t used, uint64_t *size_max, uint64_t *free_min);

@@ -313,13 +313,15 @@ static int commit_conflict(struct writer *w, int code, struct err *err)
     return err_prefix(err, w->error, "somebody else has written it meanwhile");
 }
 
-static void commit_done_locked(struct writer *w, const struct store_stat *stat)
+static void commit_done_locked(struct writer *w, const struct store_stat *stat,
+                               const char *write_id)
 {
     (void)snprintf(w->if_match, sizeof(w->if_match), "%s", stat->etag);
     w->unseen = false;
     w->exclusive = false;
     w->owners = 0;
     w->error = 0;
+    (void)writer_describe_locked(w, write_id); /* needs no memory the second time */
 }
 
 static bool commit_has_cause(struct writer *w, int *ret_error)
@@ -329,23 +331,34 @@ static bool commit_has_cause(struct writer *w, int *ret_error)
     return !w->dropped && w->place.kind != PLACE_SCRATCH && stage_is_dirty(w->stage);
 }
 
+/* Tells the journal of the put that is about to be made: should this process die before it knows
+ * what became of it, the write id tells. */
+static int commit_sign(struct commit_job *job)
+{
+    LOCK_SCOPE(&job->w->fs->mu);
+    return writer_describe_locked(job->w, job->write_id);
+}
+
 /* The attempt itself, with the bytes held. */
 static int commit_held(struct commit_job *job, enum commit_cause cause, struct err *err)
 {
     struct store_stat stat;
-    if (!stage_is_dirty(job->w->stage))
-        return 0; /* another flush was faster */
+    int error = 0;
+    if (!commit_has_cause(job->w, &error))
+        return 0; /* another flush was faster, or it was unlinked meanwhile */
     int r = stage_error(job->w->stage);
     if (r < 0)
         return err_errno(err, r, "a write to it has failed");
     r = commit_decide(job, cause, err);
     if (r != COMMIT_STORE)
         return r;
-    r = commit_put(job, &stat, err);
+    r = commit_sign(job);
+    if (r == 0)
+        r = commit_put(job, &stat, err);
     if (r < 0)
         return commit_conflict(job->w, r, err);
     LOCK_SCOPE(&job->w->fs->mu);
-    commit_done_locked(job->w, &stat);
+    commit_done_locked(job->w, &stat, job->write_id);
     return COMMIT_STORE;
 }
 
@@ -388,7 +401,7 @@ static int commit_rename(struct writer *w, const struct commit_target *to,
             writer_linger_locked(old, false); /* nobody can come back for it */
         writer_unref_locked(old);
     }
-    commit_done_locked(w, stat);
+    commit_done_locked(w, stat, "");
     return writer_move_locked(w, to->dir, to->name, to->place);
 }
 
@@ -429,34 +442,51 @@ int commit_move(struct writer *w, const struct commit_target *to, struct store_s
     return commit_elsewhere(w, to, true, ret_stat, err);
 }
 
+/* Moves held bytes to the recovery folder. 0 or -errno with the bytes where they were. */
+static int commit_keep_held(struct commit_job *job, const char *reason, char *ret_name, size_t size,
+                            struct err *err)
+{
+    struct stage *s = job->w->stage;
+    enum commit_content content = COMMIT_WRONG;
+    (void)commit_look(job, &content, NULL); /* prepares the prefix */
+    char write_id[STORE_WRITE_ID_SIZE];
+    stage_write_id(s, write_id);
+    struct lost_note note = {.store_id = store_id(job->w->fs->store),
+                             .key = job->key,
+                             .if_match = job->if_match,
+                             .write_id = write_id,
+                             .reason = reason,
+                             .head = job->prefix.data,
+                             .head_len = job->prefix.len,
+                             .incomplete = content != COMMIT_WHOLE && content != COMMIT_HOLES};
+    struct cache_file none = {.fd = -1};
+    struct cache_file *file = job->prefix_only && !note.incomplete ? &none : stage_file(s);
+    int r = lost_keep(job->w->fs->cache, file, &note, ret_name, size, err);
+    if (r == 0 && !stage_file(s)->name[0])
+        stage_set_frozen(s); /* it lies there now: who goes on writing gets a copy */
+    return r;
+}
+
 /* Moves bytes that could not be stored to where they can be found again. */
 static void commit_keep(struct writer *w, const char *reason)
 {
     struct commit_job job;
     struct err err = {0};
-    enum commit_content content = COMMIT_WRONG;
-    char name[64] = "";
+    char name[LOST_NAME_SIZE] = "";
     int r = commit_begin(&job, w, NULL);
     if (r == 0) {
-        (void)commit_look(&job, &content, NULL); /* prepares the prefix */
-        struct lost_note note = {.store_id = store_id(w->fs->store),
-                                 .key = job.key,
-                                 .if_match = job.if_match,
-                                 .write_id = job.write_id,
-                                 .reason = reason,
-                                 .head = job.prefix_only ? NULL : job.prefix.data,
-                                 .head_len = job.prefix_only ? 0 : job.prefix.len};
-        r = lost_keep(w->fs->cache, stage_file(w->stage), &note, name, sizeof(name), &err);
-        if (!stage_file(w->stage)->name[0])
-            stage_set_frozen(w->stage); /* it lies there now: who goes on writing gets a copy */
+        r = commit_keep_held(&job, reason, name, sizeof(name), &err);
+        if (r < 0)
+            stage_abandon(w->stage);
         stage_settle(w->stage, r == 0);
     }
     if (r < 0)
-        log_error("write", "%s: %s", job.key ? job.key : w->name,
-                  err.msg[0] ? err.msg : errno_text(r));
+        log_error("write", "%s: %s; the bytes stay in %s/mounts till the next mount",
+                  job.key ? job.key : w->name, err.msg[0] ? err.msg : errno_text(r),
+                  cache_dir(w->fs->cache));
     else
-        log_warn("write", "%s: the bytes are kept as %s/lost/%s.data", job.key,
-                 cache_dir(w->fs->cache), name);
+        log_warn("write", "%s: the bytes are kept as %s/lost/%s.data; bm recover retry %s", job.key,
+                 cache_dir(w->fs->cache), name, name);
     commit_job_fini(&job);
 }
 
@@ -486,11 +516,13 @@ void commit_finish(struct writer *w, bool unmounting)
     struct err err = {0};
     bool scratch;
     bool dropped;
+    bool open;
     {
         LOCK_SCOPE(&w->fs->mu);
         scratch = w->place.kind == PLACE_SCRATCH;
         dropped = w->dropped;
-        if (!unmounting && w->handles > 0)
+        open = w->handles > 0;
+        if (!unmounting && open)
             return;
     }
     if (scratch && !dropped && !unmounting) {
@@ -505,18 +537,33 @@ void commit_finish(struct writer *w, bool unmounting)
         return;
     }
     int r = commit(w, COMMIT_CLOSE, &err);
-    if (r == -EINVAL) {
-        commit_retire(w); /* no file at all, as the log says: nothing to keep */
-        return;
-    }
     if (r == COMMIT_WAITS && !unmounting) {
         LOCK_SCOPE(&w->fs->mu);
         writer_linger_locked(w, true);
         return;
     }
-    if (r == COMMIT_WAITS)
-        commit_say_dropped(w, "not a whole file");
-    else if (r < 0)
+    if (r == COMMIT_WAITS || (r == -EINVAL && open)) {
+        if (stage_size(w->stage) > 0)
+            commit_keep(w, "the mount ended before the file was whole");
+    } else if (r < 0 && r != -EINVAL) { /* else it is no file at all, as close has said */
         commit_keep(w, err.msg);
+    }
     commit_retire(w);
+}
+
+static void commit_finish_job(void *arg)
+{
+    struct writer *w = arg;
+    commit_finish(w, false);
+    writer_unref(w);
+}
+
+void commit_release_locked(struct writer *w)
+{
+    if (--w->handles > 0) {
+        writer_unref_locked(w);
+    } else if (!w->fs->work || pool_submit(w->fs->work, commit_finish_job, w) < 0) {
+        writer_linger_locked(w, true); /* the unmount will see to it */
+        writer_unref_locked(w);
+    }
 }

@@ -13,6 +13,8 @@
  *   nothing, or only the npy header   nothing   EINVAL                wait to be opened again
  *   anything else                     EINVAL    EINVAL                dropped: close has said so
  *
+ * What is not whole when the mount ends goes to the folder of fs/lost.h, marked as incomplete.
+ *
  * An ordinary file is whole whatever it holds. A store is one conditional PUT. What cannot be
  * stored for good goes to the folder of fs/lost.h. All functions block and belong on the pool
  * `work`. */
@@ -46,6 +48,10 @@ int commit_to(struct writer *w, const struct commit_target *to, struct store_sta
 /* The same for rename: what the writer holds from now on belongs under the new name. */
 int commit_move(struct writer *w, const struct commit_target *to, struct store_stat *ret_stat,
                 struct err *err);
+
+/* Gives up one of w->handles and the reference that belongs to it. The last one lets the writer be
+ * stored or forgotten, on the pool `work`. Does not block. */
+void commit_release_locked(struct writer *w);
 
 /* The last handle was closed, or the mount ends: stores, keeps waiting, or gives up what a writer
  * holds; nothing is left that only this function could still save. */

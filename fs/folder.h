@@ -103,7 +103,8 @@ bool folder_listed_locked(struct folder *d, const char *obj, struct listing_entr
 /* How long the kernel may trust what a listing said, in seconds. */
 double folder_hold(struct listing *l);
 
-/* This mount has changed an object (or directory) here: listings do not vouch for it. */
+/* This mount has changed an object (or directory) here, or found it gone: listings do not vouch
+ * for it. */
 void folder_changed_locked(struct folder *d, const char *obj);
 
 /* Whether any key exists below. Blocks. 1, 0 or -errno. */

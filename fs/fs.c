@@ -57,6 +57,8 @@ int fs_new(const struct fs_conf *conf, struct store *store, struct cache *cache,
     if (r == 0)
         r = folder_table_init(fs);
     if (r == 0)
+        r = journal_begin(cache, store_id(store));
+    if (r == 0)
         r = writer_table_init(fs);
     if (r == 0)
         r = node_table_init(fs);
@@ -76,6 +78,7 @@ void fs_free(struct fs *fs)
     pool_free(fs->work);
     pool_free(fs->load);
     pool_free(fs->data);
+    fs->work = NULL; /* what is let go below finds nobody to finish it: the unmount has */
     handle_free_all(fs);
     resolve_fini(fs);
     node_table_fini(fs);

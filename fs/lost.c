@@ -6,22 +6,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LOST_COPY = 1 << 20, LOST_NAME_SIZE = 48 };
-
-static int lost_open_dir(struct cache *c)
-{
-    CLEANUP(closep) int top = open(cache_dir(c), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int fd = -1;
-    int r = top < 0 ? -errno : cache_dir_sub(top, "lost", &fd);
-    return r < 0 ? r : fd;
-}
+enum { LOST_COPY = 1 << 20 };
 
 static bool lost_is_full(int dir_fd)
 {
@@ -45,6 +36,7 @@ static int lost_write_note(int dir_fd, const char *name, const struct lost_note 
         !cJSON_AddStringToObject(json, "key", note->key) ||
         !cJSON_AddStringToObject(json, "write_id", note->write_id) ||
         !cJSON_AddStringToObject(json, "reason", note->reason) ||
+        !cJSON_AddBoolToObject(json, "incomplete", note->incomplete) ||
         (note->if_match && !cJSON_AddStringToObject(json, "if_match", note->if_match))) {
         cJSON_Delete(json);
         return -ENOMEM;
@@ -62,7 +54,7 @@ static int lost_write_note(int dir_fd, const char *name, const struct lost_note 
 }
 
 /* Writes the head and all bytes of the file anew. */
-static int lost_copy(const struct cache_file *f, const struct lost_note *note, int dir_fd,
+static int lost_copy(const struct lost_bytes *b, const struct lost_note *note, int dir_fd,
                      const char *name)
 {
     CLEANUP(closep) int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -71,8 +63,8 @@ static int lost_copy(const struct cache_file *f, const struct lost_note *note, i
         return fd < 0 ? -errno : -ENOMEM;
     int r = write_full(fd, note->head, note->head_len);
     off_t at = 0;
-    while (r == 0) {
-        ssize_t n = pread(f->fd, step, LOST_COPY, at);
+    while (r == 0 && b->fd >= 0) {
+        ssize_t n = pread(b->fd, step, LOST_COPY, at);
         if (n <= 0) {
             r = n < 0 ? -errno : 0;
             break;
@@ -86,22 +78,19 @@ static int lost_copy(const struct cache_file *f, const struct lost_note *note, i
 }
 
 /* Moves the file, or copies it when a head goes before it or it is nobody's private file. */
-static int lost_move(struct cache *c, struct cache_file *f, const struct lost_note *note,
-                     int dir_fd, const char *name)
+static int lost_move(const struct lost_bytes *b, const struct lost_note *note, int dir_fd,
+                     const char *name)
 {
-    char path[PATH_MAX];
-    if (note->head_len > 0 || !f->name[0])
-        return lost_copy(f, note, dir_fd, name);
-    cache_file_path(c, f, path, sizeof(path));
-    if (fsync(f->fd) < 0 || renameat(AT_FDCWD, path, dir_fd, name) < 0)
+    if (note->head_len > 0 || !b->name)
+        return lost_copy(b, note, dir_fd, name);
+    if (fsync(b->fd) < 0 || renameat(b->dir_fd, b->name, dir_fd, name) < 0)
         return -errno;
-    f->name[0] = '\0';
     return 0;
 }
 
 /* The note comes first: bytes without one would be nobody's. */
-static int lost_write(struct cache *c, struct cache_file *f, const struct lost_note *note,
-                      int dir_fd, const char *name)
+static int lost_write(const struct lost_bytes *b, const struct lost_note *note, int dir_fd,
+                      const char *name)
 {
     char json[LOST_NAME_SIZE + 8];
     char data[LOST_NAME_SIZE + 8];
@@ -109,7 +98,7 @@ static int lost_write(struct cache *c, struct cache_file *f, const struct lost_n
     (void)snprintf(data, sizeof(data), "%s.data", name);
     int r = lost_write_note(dir_fd, json, note);
     if (r == 0)
-        r = lost_move(c, f, note, dir_fd, data);
+        r = lost_move(b, note, dir_fd, data);
     if (r < 0) {
         (void)unlinkat(dir_fd, data, 0);
         (void)unlinkat(dir_fd, json, 0);
@@ -119,24 +108,36 @@ static int lost_write(struct cache *c, struct cache_file *f, const struct lost_n
     return 0;
 }
 
-int lost_keep(struct cache *c, struct cache_file *f, const struct lost_note *note, char *ret_name,
-              size_t size, struct err *err)
+int lost_keep_bytes(int cache_fd, const struct lost_bytes *bytes, const struct lost_note *note,
+                    char ret_name[LOST_NAME_SIZE], struct err *err)
 {
     unsigned char random[6];
     char id[2 * sizeof(random) + 1];
-    char name[LOST_NAME_SIZE];
-    CLEANUP(closep) int dir_fd = lost_open_dir(c);
-    if (dir_fd < 0)
-        return err_errno(err, dir_fd, "cannot keep the bytes in %s/lost", cache_dir(c));
-    if (lost_is_full(dir_fd))
-        return err_set(err, -EDQUOT, "%s/lost is full: the bytes are gone", cache_dir(c));
-    int r = random_bytes(random, sizeof(random));
-    hex_encode(id, random, sizeof(random));
-    (void)snprintf(name, sizeof(name), "%lld-%s", (long long)time(NULL), id);
-    if (r == 0)
-        r = lost_write(c, f, note, dir_fd, name);
+    CLEANUP(closep) int dir_fd = -1;
+    int r = cache_dir_sub(cache_fd, "lost", &dir_fd);
     if (r < 0)
-        return err_errno(err, r, "cannot keep the bytes in %s/lost", cache_dir(c));
+        return err_errno(err, r, "cannot keep the bytes in the recovery folder");
+    if (lost_is_full(dir_fd))
+        return err_set(err, -EDQUOT, "the recovery folder is full");
+    r = random_bytes(random, sizeof(random));
+    hex_encode(id, random, sizeof(random));
+    (void)snprintf(ret_name, LOST_NAME_SIZE, "%lld-%s", (long long)time(NULL), id);
+    if (r == 0)
+        r = lost_write(bytes, note, dir_fd, ret_name);
+    return r < 0 ? err_errno(err, r, "cannot keep the bytes in the recovery folder") : 0;
+}
+
+int lost_keep(struct cache *c, struct cache_file *f, const struct lost_note *note, char *ret_name,
+              size_t size, struct err *err)
+{
+    char name[LOST_NAME_SIZE];
+    struct lost_bytes bytes = {
+        .fd = f->fd, .dir_fd = cache_mount_fd(c), .name = f->name[0] ? f->name : NULL};
+    int r = lost_keep_bytes(cache_dir_fd(c), &bytes, note, name, err);
+    if (r < 0)
+        return err_prefix(err, r, "%s", cache_dir(c));
+    if (note->head_len == 0)
+        f->name[0] = '\0';
     if (ret_name)
         (void)snprintf(ret_name, size, "%s", name);
     return 0;

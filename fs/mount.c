@@ -2,10 +2,12 @@
 
 #include "base/log.h"
 #include "fs/broker.h"
-#include "fs/commit.h"
+#include "fs/drain.h"
 #include "fs/fs.h"
 #include "fs/node.h"
 #include "fs/ops.h"
+#include "fs/recover.h"
+#include "fs/salvage.h"
 #include "fs/survey.h"
 #include "fs/virtual.h"
 
@@ -39,6 +41,7 @@ struct mount {
     struct location location;
     struct store *store;
     char *cache_dir;
+    struct salvage salvage; /* of mounts that died */
     struct cache *cache;
     struct fs *fs;
     struct broker *broker; /* NULL without the privilege */
@@ -172,7 +175,8 @@ static int mount_knock(const struct mount *m, const struct location_conf *conf, 
 {
     CLEANUP(store_freep) struct store *st = NULL;
     struct location_conf quick = *conf;
-    quick.call_time_ms = MOUNT_KNOCK_MS;
+    if (quick.call_time_ms == 0 || quick.call_time_ms > MOUNT_KNOCK_MS)
+        quick.call_time_ms = MOUNT_KNOCK_MS;
     quick.tries_max = MOUNT_KNOCK_TRIES;
     quick.read_only = true;
     int r = location_open(&m->location, &quick, &st, err);
@@ -195,15 +199,39 @@ static int mount_open_store(struct mount *m, struct err *err)
     return r;
 }
 
+/* Says once what earlier mounts could not store. */
+static void mount_say_lost(struct mount *m)
+{
+    const struct salvage *s = &m->salvage;
+    int settled = s->files > 0 ? recover_settle(m->store, cache_dir_fd(m->cache)) : 0;
+    int lost = recover_count(cache_dir_fd(m->cache));
+    if (s->left > 0)
+        log_error("recover", "%d files of a mount that died stay in %s/mounts: %s", s->left,
+                  m->cache_dir, s->err.msg);
+    if (settled > 0)
+        log_info("recover", "%d files of a mount that died had been stored", settled);
+    if (lost > 0)
+        log_warn("recover",
+                 "%d files that could not be stored are in %s/lost, %d of them since a mount died: "
+                 "see bm recover list",
+                 lost, m->cache_dir, MIN(lost, MAX(s->files - settled, 0)));
+}
+
 static int mount_open_cache(struct mount *m, struct err *err)
 {
     bool named = m->conf->cache_dir;
     m->cache_dir = named ? strdup(m->conf->cache_dir) : cache_default_dir();
     if (!m->cache_dir)
         return -ENOMEM;
-    struct cache_conf conf = {
-        .dir = m->cache_dir, .any_fs = named, .size_max = m->conf->cache_size};
-    return cache_open(&conf, &m->cache, err);
+    struct cache_conf conf = {.dir = m->cache_dir,
+                              .any_fs = named,
+                              .size_max = m->conf->cache_size,
+                              .salvage = salvage_mount,
+                              .salvage_arg = &m->salvage};
+    int r = cache_open(&conf, &m->cache, err);
+    if (r == 0)
+        mount_say_lost(m);
+    return r;
 }
 
 static int mount_open_fs(struct mount *m, struct err *err)
@@ -333,17 +361,11 @@ static int mount_serve(struct mount *m, struct err *err)
     return r < 0 ? err_errno(err, r, "the connection to the kernel broke") : 0;
 }
 
-static void mount_finish_writer(struct writer *w, void *arg)
-{
-    (void)arg;
-    commit_finish(w, true);
-}
-
 static void mount_close(struct mount *m)
 {
     mount_detach(m);
     if (m->fs)
-        writer_each(m->fs, mount_finish_writer, NULL);
+        drain(m->fs, m->conf->unmount_ms);
     if (m->session) {
         fuse_remove_signal_handlers(m->session);
         fuse_session_destroy(m->session);

@@ -20,6 +20,7 @@ struct mount_conf {
     bool allow_other;
     int64_t uid, gid;         /* owner of all files; -1: the user who mounts */
     int64_t umask;            /* -1: 022 */
+    int64_t unmount_ms;       /* how long an unmount waits for the store; 0: see fs/drain.h */
     const char *fuse_options; /* further mount options, comma-separated, or NULL */
 };
 

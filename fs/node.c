@@ -12,8 +12,10 @@
 enum { NODE_BUCKETS = 65536 /* a power of two */ };
 
 struct node_table {
-    struct node *bucket[NODE_BUCKETS]; /* NODE_OBJECT by directory and object name */
-    struct node *root;                 /* nodeid 1 */
+    struct node *bucket[NODE_BUCKETS];  /* NODE_OBJECT by directory and object name */
+    struct node *root;                  /* nodeid 1 */
+    struct node *moved[NODE_MOVED_MAX]; /* with a moved_dir: a ring; borrowed */
+    unsigned moved_next;                /* slot of it, modulo its size */
 };
 
 /* FNV-1a over several texts, each with its NUL. */
@@ -53,6 +55,7 @@ static void node_destroy(struct node *n)
 {
     head_unref(n->head);
     free(n->mismatch);
+    free(n->moved_name);
     free(n);
 }
 
@@ -221,6 +224,47 @@ void node_unsettle_locked(struct folder *d, const char *obj)
     }
 }
 
+void node_stays_locked(struct node *n)
+{
+    if (!n->moved_dir)
+        return;
+    n->fs->nodes->moved[n->moved_slot] = NULL;
+    folder_unref_locked(n->moved_dir);
+    n->moved_dir = NULL;
+    free(n->moved_name);
+    n->moved_name = NULL;
+}
+
+/* Without memory nothing is remembered: an open may then be answered with ESTALE once. */
+static void node_set_moved_locked(struct node *n, struct folder *to, const char *name)
+{
+    struct node_table *t = n->fs->nodes;
+    node_stays_locked(n);
+    n->moved_name = strdup(name);
+    if (!n->moved_name)
+        return;
+    n->moved_dir = folder_ref_locked(to);
+    n->moved_slot = t->moved_next++ % NODE_MOVED_MAX;
+    if (t->moved[n->moved_slot])
+        node_stays_locked(t->moved[n->moved_slot]);
+    t->moved[n->moved_slot] = n;
+}
+
+void node_moved_locked(const struct node_move *move)
+{
+    struct folder *d = move->dir;
+    for (size_t i = 0; i < NODE_MOVED_MAX; i++) { /* what came here by a rename goes on */
+        struct node *n = d->fs->nodes->moved[i];
+        if (n && n->moved_dir == d && strcmp(n->moved_name, move->name) == 0)
+            node_set_moved_locked(n, move->to_dir, move->to_name);
+    }
+    for (struct node *n = *node_slot_locked(d, move->obj); n; n = n->next) {
+        bool here = n->kind == NODE_OBJECT && n->dir == d && !n->moved_dir;
+        if (here && strcmp(n->text, move->obj) == 0)
+            node_set_moved_locked(n, move->to_dir, move->to_name);
+    }
+}
+
 void node_checked_locked(struct node *n, pid_t tid)
 {
     n->checked_ms = clock_ms();
@@ -249,11 +293,12 @@ void node_drop_locked(struct node *n)
     if (*slot)
         *slot = n->next;
     if (n->kind == NODE_DIR)
-        n->dir->node = NULL;
+        n->dir->node = n->dir->node == n ? NULL : n->dir->node;
     if (n->kind == NODE_WRITER) {
         n->writer->node = NULL;
         writer_unref_locked(n->writer);
     }
+    node_stays_locked(n);
     folder_unref_locked(n->dir);
     node_destroy(n);
 }

@@ -15,6 +15,8 @@
 #include "fs/folder.h"
 #include "matrix/name.h"
 
+enum { NODE_MOVED_MAX = 64 };
+
 enum node_kind {
     NODE_DIR,
     NODE_OBJECT,  /* one version of an object, to be read */
@@ -34,12 +36,19 @@ struct node {
 
     uint64_t size; /* what stat says, for NODE_OBJECT and NODE_HEADER */
     int64_t mtime_ns;
-    enum name_view view;   /* NODE_OBJECT */
-    uint64_t object_size;  /* NODE_OBJECT: of the object; `size` is of the view */
-    int virtual_id;        /* NODE_VIRTUAL */
-    struct head *head;     /* NODE_HEADER: a reference */
-    bool looked;           /* NODE_OBJECT: its first bytes were held against the header */
-    char *mismatch;        /* NODE_OBJECT: how a block differs from its matrix, or NULL; owned */
+    enum name_view view;  /* NODE_OBJECT */
+    uint64_t object_size; /* NODE_OBJECT: of the object; `size` is of the view */
+    int virtual_id;       /* NODE_VIRTUAL */
+    struct head *head;    /* NODE_HEADER: a reference */
+    bool looked;          /* NODE_OBJECT: its first bytes were held against the header */
+    char *mismatch;       /* NODE_OBJECT: how a block differs from its matrix, or NULL; owned */
+
+    /* NODE_OBJECT: the name that a rename of this mount gave to what was here, or NULL. The kernel
+     * moves its entry along, and may trust it for a while (see folder_hold()). */
+    struct folder *moved_dir; /* a reference */
+    char *moved_name;         /* owned */
+    unsigned moved_slot;      /* in the table's ring of such nodes */
+
     struct writer *writer; /* NODE_WRITER: a reference */
 
     /* When the store last said that this is the current version, for answers from memory; and which
@@ -90,6 +99,19 @@ struct store_stat node_object_stat(const struct node *n);
 
 /* Forgets that versions of this name were current. */
 void node_unsettle_locked(struct folder *d, const char *obj);
+
+/* A rename has taken `name`, the file of an object, to another name. The latest NODE_MOVED_MAX such
+ * nodes are remembered. */
+struct node_move {
+    struct folder *dir;
+    const char *obj, *name;
+    struct folder *to_dir;
+    const char *to_name;
+};
+void node_moved_locked(const struct node_move *move);
+
+/* The kernel is given the node for its own name, again or for the first time. */
+void node_stays_locked(struct node *n);
 
 /* The store has just said that the node is current; `tid` (0: nobody) asked for it. */
 void node_checked_locked(struct node *n, pid_t tid);

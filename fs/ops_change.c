@@ -119,6 +119,7 @@ static void ops_rmdir_job(void *arg)
         LOCK_SCOPE(&fs->mu);
         folder_set_local_locked(child, false);
         child->kind = FOLDER_UNKNOWN;
+        child->node = NULL; /* dead for the kernel: one that is made again needs another */
         child->seen_ms = child->head_ms = 0;
         folder_changed_locked(job->node->dir, job->name);
         folder_set_local_locked(job->node->dir, true);
@@ -149,15 +150,17 @@ static bool ops_unlink_writer(struct fs *fs, struct folder *d, const char *name,
         w = writer_find_locked(d, name, place);
         if (!w)
             return false;
-        only = w->unseen || place->kind == PLACE_SCRATCH;
         open = w->handles > 0;
         writer_ref_locked(w);
         writer_unlink_locked(w, true);
         writer_linger_locked(w, false);
     }
+    stage_wait_settled(w->stage); /* what is being stored right now will have to be deleted */
     if (!open)
         stage_retire(w->stage);
-    writer_unref(w);
+    LOCK_SCOPE(&fs->mu);
+    only = w->unseen || place->kind == PLACE_SCRATCH;
+    writer_unref_locked(w);
     return only;
 }
 

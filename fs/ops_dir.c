@@ -157,6 +157,7 @@ static bool ops_entry_node_locked(struct folder *d, const struct ops_entry *e, d
     if (!n)
         return false;
     n->lookups++;
+    node_stays_locked(n);
     *ret = (struct found){.node = n, .entry_s = hold_s, .attr_s = e->is_dir ? hold_s : 86400};
     return true;
 }

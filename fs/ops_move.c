@@ -149,9 +149,16 @@ static int ops_move(struct ops_job *job, const struct ops_source *s, struct ops_
     if (r < 0 || !s->stored)
         return r;
     r = ops_unlink_object(fs, s->dir, &s->place, err);
-    if (r == 0)
-        ops_keep_dirs(fs, s->dir);
-    return r;
+    if (r < 0)
+        return r;
+    ops_keep_dirs(fs, s->dir);
+    LOCK_SCOPE(&fs->mu);
+    node_moved_locked(&(struct node_move){.dir = s->dir,
+                                          .obj = s->place.obj,
+                                          .name = job->name,
+                                          .to_dir = t->dir,
+                                          .to_name = t->name});
+    return 0;
 }
 
 /* Lets go of a source; a writer that nobody has open any more and that was stored is done with. */
@@ -181,6 +188,13 @@ static bool ops_is_directory(struct ops_job *job)
     return is_dir;
 }
 
+/* Two names of one object, or one name twice: what there is to do has been done. */
+static bool ops_is_same(const struct ops_source *s, const struct ops_target *t)
+{
+    return s->place.kind != PLACE_SCRATCH && s->place.kind == t->place.kind && s->dir == t->dir &&
+           s->place.view == t->place.view && strcmp(s->place.obj, t->place.obj) == 0;
+}
+
 static void ops_rename_job(void *arg)
 {
     struct ops_job *job = arg;
@@ -190,7 +204,7 @@ static void ops_rename_job(void *arg)
     int r = ops_is_directory(job) ? -EXDEV : ops_source_find(job, &s, &err);
     if (r == 0)
         r = ops_target_find(job, &t, &err);
-    if (r == 0)
+    if (r == 0 && !ops_is_same(&s, &t))
         r = t.place.kind == PLACE_SCRATCH ? ops_move_scratch(job->fs, &s, &t)
                                           : ops_move(job, &s, &t, &err);
     ops_source_drop(job->fs, &s);
@@ -249,6 +263,7 @@ static void ops_reply_linked(struct ops_job *job, const struct ops_target *t,
         if (n) {
             node_checked_locked(n, 0);
             n->lookups++;
+            node_stays_locked(n);
             f = (struct found){.node = n, .attr_s = 86400};
         }
     }

@@ -180,11 +180,47 @@ static void ops_reply_xattr(fuse_req_t req, const struct buf *value, size_t size
         (void)fuse_reply_buf(req, buf_text(value), value->len);
 }
 
+/* The CRC-32C that its writer stored with a version: the store is asked, for what the cache says it
+ * is must not be what the cache is held against. */
+static int ops_crc(struct ops_job *job, struct buf *out, struct err *err)
+{
+    struct store_stat stat;
+    struct node *n = job->node;
+    CLEANUP(freep) char *key = fs_key(job->fs, n->dir->path, n->text);
+    int r = key ? store_head(job->fs->store, key, &stat, err) : -ENOMEM;
+    if (r < 0)
+        return r == -ENOENT ? -ESTALE : r;
+    if (strcmp(stat.etag, n->etag) != 0)
+        return -ESTALE;
+    return stat.has_crc32c ? buf_printf(out, "%08x", stat.crc32c) : -ENODATA;
+}
+
+static void ops_crc_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct err err = {0};
+    CLEANUP(buf_fini) struct buf value = BUF_INIT(64);
+    int r = ops_crc(job, &value, &err);
+    if (r < 0) {
+        ops_job_err(job, r);
+        return;
+    }
+    if (op_take(job->op))
+        ops_reply_xattr(op_req(job->op), &value, (size_t)job->number);
+    ops_job_free(job);
+}
+
 void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     struct fs *fs = ops_fs(req);
     CLEANUP(buf_fini) struct buf value = BUF_INIT(8192);
     int r = -ENODATA;
+    const struct node *n = node_of(fs, ino);
+    if (strcmp(name, "user.bmfs.crc32c") == 0 && n->kind == NODE_OBJECT && n->view == NAME_OBJECT) {
+        ops_submit(&(struct ops_call){
+            .req = req, .pool = fs->names, .fn = ops_crc_job, .ino = ino, .number = (int64_t)size});
+        return;
+    }
     if (strncmp(name, "user.bmfs.", 10) == 0) {
         LOCK_SCOPE(&fs->mu);
         r = ops_xattr_value(node_of(fs, ino), name, &value);

@@ -53,30 +53,13 @@ static struct handle *ops_writer_handle_locked(struct node *n, int flags, pid_t 
     return h;
 }
 
-static void ops_finish_job(void *arg)
-{
-    struct writer *w = arg;
-    commit_finish(w, false);
-    writer_unref(w);
-}
-
-/* Gives a writer's handle up; the last one lets the writer be stored or forgotten. */
+/* Gives a writer's handle up. */
 static void ops_writer_close(struct fs *fs, struct handle *h)
 {
     struct writer *w = h->writer;
-    bool last;
-    {
-        LOCK_SCOPE(&fs->mu);
-        last = --w->handles == 0;
-        if (!last)
-            writer_unref_locked(w);
-    }
     handle_free(h);
-    if (last && pool_submit(fs->work, ops_finish_job, w) < 0) {
-        LOCK_SCOPE(&fs->mu);
-        writer_linger_locked(w, true); /* the unmount will see to it */
-        writer_unref_locked(w);
-    }
+    LOCK_SCOPE(&fs->mu);
+    commit_release_locked(w);
 }
 
 /* Chooses how reads of a version get their bytes and counts the handle accordingly: the kernel
@@ -195,8 +178,8 @@ static void ops_open_read_job(void *arg)
         r = ops_version_ask(n, key, &v, &err);
     if (r == -ENOENT) {
         LOCK_SCOPE(&job->fs->mu);
-        node_unsettle_locked(n->dir, n->text);
-        r = -ESTALE; /* so that the name is looked up again */
+        folder_changed_locked(n->dir, n->text);
+        r = -ESTALE; /* so that the name is looked up again, and not in a listing */
     }
     if (r == 0 && v.changed)
         r = ops_reserve_version(job, v.object, &err);
@@ -222,9 +205,15 @@ static void ops_open_read(fuse_req_t req, fuse_ino_t ino, struct node *n, int fl
 {
     struct fs *fs = ops_fs(req);
     bool fresh;
+    bool moved;
     {
         LOCK_SCOPE(&fs->mu);
         fresh = node_use_token_locked(n, fuse_req_ctx(req)->pid) || fs->conf.immutable;
+        moved = n->moved_dir;
+    }
+    if (moved) {
+        (void)fuse_reply_err(req, ESTALE); /* the name is another one's now: look it up */
+        return;
     }
     ops_submit(&(struct ops_call){.req = req,
                                   .pool = n->view == NAME_OBJECT ? fs->names : fs->work,
@@ -290,6 +279,11 @@ static int ops_reserve_writer(struct ops_job *job, const struct place *place, co
     LOCK_SCOPE(&job->fs->mu);
     struct writer *w = writer_find_locked(n->dir, n->text, place);
     bool made = false;
+    if (w && w->handles == 0 && w->error < 0) {
+        writer_unlink_locked(w,
+                             false); /* its bytes are being put aside; who comes now starts anew */
+        w = NULL;
+    }
     if (w && w->handles == 0 && !writer_has_process_locked(w, job->process)) {
         /* Left incomplete by somebody else: a new writer starts from what is stored. */
         writer_unlink_locked(w, true);
@@ -312,12 +306,21 @@ static int ops_reserve_writer(struct ops_job *job, const struct place *place, co
     return wn ? -ESTALE : -ENOMEM;
 }
 
-/* Opening a stored object for writing: always another node, see fs/node.h. */
-static void ops_open_write_job(void *arg)
+/* Sets a writer's node aside for the retry. */
+static int ops_reserve_again(struct node *n, pid_t tid)
 {
-    struct ops_job *job = arg;
+    LOCK_SCOPE(&n->fs->mu);
+    struct place place = n->writer->place;
+    if (n->writer->linked)
+        resolve_reserve_locked(n, &place, tid);
+    return -ESTALE;
+}
+
+/* Opening a stored object for writing: always another node, see fs/node.h. -ESTALE with that set
+ * aside; -ENOENT when the object is gone. */
+static int ops_open_write(struct ops_job *job, struct err *err)
+{
     struct node *n = job->node;
-    struct err err = {0};
     struct place place;
     struct ops_version v = {0};
     struct object *base = NULL;
@@ -326,25 +329,24 @@ static void ops_open_write_job(void *arg)
     job->process = writer_process(job->tid);
     if (r == 0) {
         LOCK_SCOPE(&job->fs->mu);
-        r = resolve_place_of_locked(n, &place, &err);
+        r = resolve_place_of_locked(n, &place, err);
     }
     if (r == 0 && !job->number)
-        r = ops_version_ask(n, key, &v, &err);
+        r = ops_version_ask(n, key, &v, err);
     if (r == 0)
-        r = ops_writer_base(job, key, v.object, &base, &err);
+        r = ops_writer_base(job, key, v.object, &base, err);
     if (r == 0)
         r = ops_reserve_writer(job, &place, v.object ? object_stat(v.object)->etag : n->etag, base,
-                               &err);
+                               err);
     if (r == -ENOENT) {
         LOCK_SCOPE(&job->fs->mu);
-        node_unsettle_locked(n->dir, n->text);
-        r = -ESTALE;
+        folder_changed_locked(n->dir, n->text);
     }
-    if (r != -ESTALE)
-        (void)fs_refuse(r, "write", key ? key : n->text, &err);
+    if (r != -ESTALE && r != -ENOENT)
+        (void)fs_refuse(r, "write", key ? key : n->text, err);
     object_unref(base);
     object_unref(v.object);
-    ops_job_err(job, r);
+    return r;
 }
 
 static void ops_ignore(void *arg, int code)
@@ -386,6 +388,67 @@ static int ops_reserve_header(struct node *n, int flags, pid_t tid, struct err *
     return wn ? -ESTALE : -ENOMEM;
 }
 
+/* Opens for writing whatever has a name now. The kernel forgives one ESTALE: when the node that it
+ * came with is gone, what it will find next must be set aside already. */
+static int ops_open_anew(struct ops_job *job, struct folder *d, const char *name, struct err *err)
+{
+    struct node *gone = job->node;
+    struct found f = {0};
+    int r = resolve_ask(d, name, job->tid, &f, err);
+    if (r < 0)
+        return r == -ENOENT ? -ESTALE : r;
+    job->number = 0;
+    job->node = f.node;
+    if (f.node->kind == NODE_OBJECT)
+        r = ops_open_write(job, err);
+    else if (f.node->kind == NODE_HEADER)
+        r = ops_reserve_header(f.node, job->flags, job->tid, err);
+    else if (f.node->kind == NODE_WRITER)
+        r = ops_reserve_again(f.node, job->tid);
+    else
+        r = -ESTALE;
+    job->node = gone;
+    found_drop(&f);
+    return r == -ENOENT ? -ESTALE : r;
+}
+
+/* A writer that was stored and let go between the look-up and the open. */
+static void ops_open_anew_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct err err = {0};
+    ops_job_err(job, ops_open_anew(job, job->node->dir, job->name, &err));
+}
+
+/* Where a rename took what the node stood for, and with it the kernel's entry; false when nowhere.
+ * *ret_dir is a reference, *ret_name the caller's. */
+static bool ops_is_moved(struct node *n, struct folder **ret_dir, char **ret_name)
+{
+    LOCK_SCOPE(&n->fs->mu);
+    if (!n->moved_dir)
+        return false;
+    *ret_name = strdup(n->moved_name);
+    if (*ret_name)
+        *ret_dir = folder_ref_locked(n->moved_dir);
+    return *ret_name;
+}
+
+static void ops_open_write_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct folder *d = NULL;
+    struct err err = {0};
+    CLEANUP(freep) char *name = NULL;
+    int r = 0;
+    if (ops_is_moved(job->node, &d, &name)) {
+        r = ops_open_anew(job, d, name, &err);
+        folder_unref(d);
+    } else {
+        r = ops_open_write(job, &err);
+    }
+    ops_job_err(job, r == -ENOENT ? -ESTALE : r);
+}
+
 struct ops_truncated_open {
     struct op *op;
     struct fs *fs;
@@ -424,7 +487,8 @@ static void ops_open_truncating(fuse_req_t req, struct fs *fs, struct handle *h)
 static void ops_open_writer(fuse_req_t req, struct node *n, int flags)
 {
     struct fs *fs = ops_fs(req);
-    pid_t process = writer_process(fuse_req_ctx(req)->pid);
+    pid_t tid = fuse_req_ctx(req)->pid;
+    pid_t process = writer_process(tid);
     struct handle *h = NULL;
     bool gone;
     {
@@ -432,9 +496,19 @@ static void ops_open_writer(fuse_req_t req, struct node *n, int flags)
         gone = !n->writer->linked;
         if (!gone)
             h = ops_writer_handle_locked(n, flags, process);
+        resolve_unreserve_locked(n, tid); /* what it held, the handle holds now */
+    }
+    if (gone) {
+        ops_submit(&(struct ops_call){.req = req,
+                                      .pool = fs->work,
+                                      .fn = ops_open_anew_job,
+                                      .ino = node_id(n),
+                                      .name = n->text,
+                                      .flags = flags});
+        return;
     }
     if (!h) {
-        (void)fuse_reply_err(req, gone ? ESTALE : ENOMEM);
+        (void)fuse_reply_err(req, ENOMEM);
         return;
     }
     if ((flags & O_TRUNC) && stage_size(h->writer->stage) > 0) {
@@ -457,7 +531,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     bool writes = ops_wants_writing(fi->flags) || (fi->flags & O_TRUNC);
     if (writes && ops_is_read_only(req))
         return;
-    {
+    if (n->kind != NODE_WRITER) {
         LOCK_SCOPE(&fs->mu);
         resolve_unreserve_locked(n, tid);
     }
@@ -509,7 +583,7 @@ static int ops_create_exclusive(struct writer *w, struct err *err)
     w->unseen = false;
     w->exclusive = false;
     folder_changed_locked(w->dir, w->place.obj);
-    return 0;
+    return writer_describe_locked(w, "");
 }
 
 /* Finds or makes the writer for a name that is to be created. */
@@ -565,7 +639,7 @@ static void ops_reply_created(struct ops_job *job, struct writer *w)
         ops_job_err(job, -ENOMEM);
         return;
     }
-    if ((job->flags & O_TRUNC) || stage_size(w->stage) == 0)
+    if (!job->number && ((job->flags & O_TRUNC) || stage_size(w->stage) == 0))
         stage_set_dirty(w->stage);
     struct wire_open open = ops_writer_open(fs, h);
     if (!op_take(job->op) || wire_reply_create(op_req(job->op), &e, &open) < 0) {
@@ -575,6 +649,7 @@ static void ops_reply_created(struct ops_job *job, struct writer *w)
     ops_job_free(job);
 }
 
+/* job->number: the empty file is stored already. */
 static void ops_create_job(void *arg)
 {
     struct ops_job *job = arg;
@@ -585,8 +660,10 @@ static void ops_create_job(void *arg)
     int r = resolve_prepare(job->node->dir, job->name, &err);
     if (r == 0)
         r = ops_create_writer(job, &w, &made, &err);
-    if (r == 0 && w && made && w->place.kind == PLACE_PLAIN && (job->flags & O_EXCL))
+    if (r == 0 && w && made && w->place.kind == PLACE_PLAIN && (job->flags & O_EXCL)) {
         r = ops_create_exclusive(w, &err);
+        job->number = 1;
+    }
     if (r == 0 && w) {
         ops_reply_created(job, w);
     } else {

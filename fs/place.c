@@ -5,9 +5,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* Scratch files of bmfs's own tools are that in every directory: a matrix is made by linking its
- * header.json from one, in a directory that is no matrix yet. */
-static bool place_is_own_scratch(const char *name)
+bool place_is_own_scratch(const char *name)
 {
     return strncmp(name, ".bm-", 4) == 0;
 }

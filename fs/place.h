@@ -41,6 +41,10 @@ int place_find(const struct header *matrix, const char *name, bool make, struct 
  * tempfile, mktemp, zarr, bmfs's own tools. */
 bool place_is_scratch(const char *name);
 
+/* True for those of bmfs's own tools. They are scratch in every directory: a matrix is made by
+ * linking its header.json from one, in a directory that is no matrix yet. */
+bool place_is_own_scratch(const char *name);
+
 /* The file name of an object in a matrix's directory: "block_0_1" for a block under its one true
  * name, else the object's own name; NULL when it has none ("header", or a name that means something
  * else as a file name). `dst` is where a block's name is written. */

@@ -1,14 +1,19 @@
 #include "fs/resolve.h"
 
+#include "fs/commit.h"
 #include "fs/view.h"
 #include "fs/virtual.h"
 #include "fs/writer.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RESOLVE_RESERVE_MS = 5000, RESOLVE_PAGE = 16 };
+enum {
+    RESOLVE_RESERVE_MS = 5000,
+    RESOLVE_PAGE = 16, /* entries looked at for a directory among files of similar names */
+};
 
 #define RESOLVE_LONG_S 86400.0 /* for what cannot change */
 
@@ -24,6 +29,8 @@ struct reservation {
 
 static void resolve_release_locked(struct reservation *r)
 {
+    if (r->node->kind == NODE_WRITER)
+        commit_release_locked(r->node->writer);
     r->node->refs--;
     node_drop_locked(r->node);
     free(r->obj);
@@ -62,6 +69,10 @@ void resolve_reserve_locked(struct node *n, const struct place *place, pid_t tid
                               .tid = tid,
                               .until_ms = clock_ms() + RESOLVE_RESERVE_MS};
     n->refs++;
+    if (n->kind == NODE_WRITER) {
+        n->writer->handles++; /* so that it is not let go before the retry */
+        writer_ref_locked(n->writer);
+    }
     n->fs->reservations = r;
 }
 
@@ -78,6 +89,7 @@ void resolve_fini(struct fs *fs)
 static void resolve_found_locked(struct node *n, double entry_s, double attr_s, struct found *ret)
 {
     n->lookups++;
+    node_stays_locked(n);
     *ret = (struct found){.node = n, .entry_s = entry_s, .attr_s = attr_s};
     if (n->fs->conf.immutable && n->kind != NODE_WRITER)
         ret->entry_s = ret->attr_s = RESOLVE_LONG_S;
@@ -122,6 +134,17 @@ static bool resolve_is_new_header_locked(struct folder *d, const char *name)
     return strcmp(name, "header.json") == 0 && writer_find_locked(d, name, &header);
 }
 
+/* Temporary files are never stored from here, but other programs store objects under such names.
+ * The names of bmfs's own are made all the time: they are asked for only when they were listed. */
+static bool resolve_may_be_stored_locked(struct folder *d, const char *name,
+                                         const struct place *scratch)
+{
+    struct listing_entry e;
+    if (writer_find_locked(d, name, scratch))
+        return false;
+    return !place_is_own_scratch(name) || (d->listing && listing_find(d->listing, name, &e));
+}
+
 int resolve_place_locked(struct folder *d, const char *name, bool make, struct place *ret,
                          struct err *err)
 {
@@ -136,7 +159,13 @@ int resolve_place_locked(struct folder *d, const char *name, bool make, struct p
     }
     if (!matrix && !make && resolve_is_new_header_locked(d, name))
         make = true;
-    return place_find(matrix, name, make, ret, err);
+    int r = place_find(matrix, name, make, ret, err);
+    if (r == 0 && !make && ret->kind == PLACE_SCRATCH &&
+        resolve_may_be_stored_locked(d, name, ret)) {
+        *ret = (struct place){.kind = PLACE_PLAIN};
+        (void)stpncpy(ret->obj, name, sizeof(ret->obj) - 1);
+    }
+    return r;
 }
 
 int resolve_place_of_locked(const struct node *n, struct place *ret, struct err *err)
@@ -194,16 +223,14 @@ static bool resolve_reserved_locked(struct folder *d, const struct place *place,
     return false;
 }
 
-/* What this mount is writing: shown if nothing of it is stored yet and the process may see it. 1
- * found, 0 nothing being written, -ENOENT hidden. */
+/* What this mount is writing: shown if nothing of it is stored yet and the process may see it; for
+ * the others the store has the answer. 1 found, 0 not, or -ENOMEM. */
 static int resolve_writer_locked(struct folder *d, const char *name, const struct place *place,
                                  pid_t process, struct found *ret)
 {
     struct writer *w = writer_find_locked(d, name, place);
-    if (!w || (!w->unseen && place->kind != PLACE_SCRATCH))
+    if (!w || (!w->unseen && place->kind != PLACE_SCRATCH) || !writer_is_visible_locked(w, process))
         return place->kind == PLACE_SCRATCH ? -ENOENT : 0;
-    if (!writer_is_visible_locked(w, process))
-        return -ENOENT;
     struct node *n = node_writer_locked(w);
     if (!n)
         return -ENOMEM;
@@ -288,6 +315,7 @@ static int resolve_known_locked(struct folder *d, const char *name, pid_t tid, p
                                 struct found *ret)
 {
     struct place place;
+    resolve_expire_locked(d->fs);
     int r = resolve_own_locked(d, name, ret);
     if (r != 0)
         return r;
@@ -444,11 +472,14 @@ static int resolve_ask_block(struct folder *d, const struct place *place, pid_t 
     return r;
 }
 
-/* What a LIST says about one name. */
+/* What LISTs say about one name. */
 struct resolve_list {
     const char *key; /* of the object */
     size_t len;
+    int entries;
     bool is_file, is_dir;
+    bool open; /* entries that sort between "name" and "name/" have hidden whether it is a directory
+                */
     struct store_stat stat;
 };
 
@@ -464,7 +495,26 @@ static int resolve_list_entry(void *arg, const char *key, const struct store_sta
         return 1;
     }
     /* Entries ascend: past "name/" neither can come any more. */
-    return (unsigned char)key[l->len] > '/';
+    if ((unsigned char)key[l->len] > '/')
+        return 1;
+    l->open = ++l->entries == RESOLVE_PAGE;
+    return l->open;
+}
+
+/* Looks a name up as a file and as a directory: one LIST, but for names like "data" beside many
+ * like "data-1". */
+static int resolve_list(struct store *st, struct resolve_list *l, struct err *err)
+{
+    struct store_list list = {.prefix = l->key, .delimiter = '/', .page_max = RESOLVE_PAGE};
+    int r = store_list(st, &list, resolve_list_entry, l, err);
+    if (r < 0 || !l->open)
+        return MIN(r, 0);
+    CLEANUP(freep) char *below = NULL;
+    if (asprintf(&below, "%s/", l->key) < 0)
+        return -ENOMEM;
+    list = (struct store_list){.prefix = below, .page_max = 1};
+    r = store_list(st, &list, resolve_list_entry, l, err);
+    return MIN(r, 0);
 }
 
 static int resolve_ask_plain(struct folder *d, const char *name, pid_t tid, struct found *ret,
@@ -474,8 +524,7 @@ static int resolve_ask_plain(struct folder *d, const char *name, pid_t tid, stru
     if (!key)
         return -ENOMEM;
     struct resolve_list l = {.key = key, .len = strlen(key)};
-    struct store_list list = {.prefix = key, .delimiter = '/', .page_max = RESOLVE_PAGE};
-    int r = store_list(d->fs->store, &list, resolve_list_entry, &l, err);
+    int r = resolve_list(d->fs->store, &l, err);
     if (r < 0)
         return r;
     LOCK_SCOPE(&d->fs->mu);

@@ -40,6 +40,7 @@ struct stage {
     /* guarded by mu: */
     pthread_cond_t quiet; /* `busy` fell to 0, or the state changed */
     enum stage_state state;
+    bool held;           /* between stage_hold() and stage_settle(), also when that froze it */
     int load_error;      /* of the latest load, when it failed */
     int busy;            /* reads and changes that use the file right now, outside the lock */
     int changing;        /* of them, changes */
@@ -47,6 +48,8 @@ struct stage {
     bool draining;       /* a thread applies the changes that waited */
     struct object *base; /* a reference, or NULL */
     struct cache_file file;
+    struct journal *journal;     /* of `file`, or NULL */
+    struct journal_about *about; /* what it says, or NULL: none is kept; owned */
     uint64_t size;
     struct extent written;
     int64_t mtime_ns;
@@ -93,12 +96,13 @@ struct stage *stage_ref(struct stage *s)
 /* What a stage lets go of, out of the lock: closing a large file takes a while. */
 struct stage_rest {
     struct cache_file file;
+    struct journal *journal;
     struct object *base;
 };
 
 static struct stage_rest stage_let_go_locked(struct stage *s)
 {
-    struct stage_rest rest = {.file = s->file, .base = TAKE(s->base)};
+    struct stage_rest rest = {.file = s->file, .journal = TAKE(s->journal), .base = TAKE(s->base)};
     s->file = (struct cache_file){.fd = -1};
     extent_clear(&s->written);
     return rest;
@@ -107,6 +111,7 @@ static struct stage_rest stage_let_go_locked(struct stage *s)
 static void stage_drop_rest(struct stage *s, struct stage_rest *rest)
 {
     cache_file_drop(s->conf->cache, &rest->file);
+    journal_free(rest->journal); /* after the file, which it explains */
     object_unref(rest->base);
 }
 
@@ -137,6 +142,7 @@ void stage_unref(struct stage *s)
     stage_drop_rest(s, &rest);
     (void)pthread_cond_destroy(&s->quiet);
     (void)pthread_mutex_destroy(&s->mu);
+    free(s->about);
     free(s);
 }
 
@@ -240,8 +246,25 @@ static int stage_do_file(int fd, const struct stage_change *c)
     return stage_do_allocate(fd, c);
 }
 
+/* Keeps the journal of a change that was made. */
+static int stage_keep_journal_locked(struct stage *s)
+{
+    int r = 0;
+    if (!s->about || s->file.fd < 0)
+        return 0;
+    bool sent = s->about->write_id[0];
+    s->about->write_id[0] = '\0'; /* these are other bytes than were sent */
+    if (s->journal && sent)
+        journal_set_about(s->journal, s->about);
+    if (!s->journal)
+        r = journal_new(s->conf->cache, &s->file, s->about, &s->journal);
+    if (r == 0)
+        journal_set_dirty(s->journal, &s->written);
+    return r;
+}
+
 /* Notes what a change has done. */
-static void stage_note_locked(struct stage *s, const struct stage_change *c, uint64_t end)
+static int stage_note_locked(struct stage *s, const struct stage_change *c, uint64_t end)
 {
     switch (c->kind) {
     case STAGE_WRITE:
@@ -257,12 +280,13 @@ static void stage_note_locked(struct stage *s, const struct stage_change *c, uin
         break;
     case STAGE_ALLOCATE:
         if (!c->grow)
-            return;
+            return 0;
         s->size = MAX(s->size, end);
         break;
     }
     s->dirty = true;
     s->mtime_ns = stage_now_ns();
+    return stage_keep_journal_locked(s);
 }
 
 /* Applies a change to the stage's own file, which stays the same while the change is counted. */
@@ -283,8 +307,7 @@ static int stage_apply(struct stage *s, const struct stage_change *c)
     if (r < 0)
         return r;
     LOCK_SCOPE(&s->mu);
-    stage_note_locked(s, c, end);
-    return 0;
+    return stage_note_locked(s, c, end);
 }
 
 static void stage_say_full(int code)
@@ -427,7 +450,8 @@ static void stage_load_job(void *arg)
         stage_wait_quiet_locked(s);
         s->load_error = r;
         if (r == 0) {
-            rest = (struct stage_rest){.file = s->file}; /* of FROZEN: only its descriptor */
+            /* Of FROZEN: only its descriptor. */
+            rest = (struct stage_rest){.file = s->file, .journal = TAKE(s->journal)};
             s->file = file;
             extent_clear(&s->written);
             extent_add(&s->written, 0, s->size);
@@ -498,6 +522,7 @@ static int stage_start_empty_locked(struct stage *s)
         return r;
     }
     cache_file_drop(s->conf->cache, &old);
+    journal_free(TAKE(s->journal));
     extent_clear(&s->written);
     s->state = STAGE_OWN;
     return 0;
@@ -508,9 +533,9 @@ static int stage_start_empty_locked(struct stage *s)
 static int stage_admit_locked(struct stage *s, const struct stage_change *c)
 {
     int r = 0;
-    if (s->state == STAGE_BASE || s->state == STAGE_FROZEN)
+    if (!s->held && (s->state == STAGE_BASE || s->state == STAGE_FROZEN))
         stage_wait_quiet_locked(s);
-    if (s->state == STAGE_BASE || s->state == STAGE_FROZEN) {
+    if (!s->held && (s->state == STAGE_BASE || s->state == STAGE_FROZEN)) {
         r = stage_needs_no_base_locked(s, c) ? stage_start_empty_locked(s)
                                              : stage_start_load_locked(s);
         if (r < 0)
@@ -631,10 +656,30 @@ bool stage_is_mapped_dirty(struct stage *s)
     return s->mapped_dirty;
 }
 
+static void stage_set_clean_locked(struct stage *s)
+{
+    s->dirty = s->mapped_dirty = s->cut = false;
+    if (s->journal)
+        journal_set_clean(s->journal);
+}
+
 void stage_set_clean(struct stage *s)
 {
     LOCK_SCOPE(&s->mu);
-    s->dirty = s->mapped_dirty = s->cut = false;
+    stage_set_clean_locked(s);
+}
+
+int stage_describe(struct stage *s, const struct journal_about *about)
+{
+    LOCK_SCOPE(&s->mu);
+    if (!s->about)
+        s->about = malloc(sizeof(*s->about));
+    if (!s->about)
+        return -ENOMEM;
+    *s->about = *about;
+    if (s->journal)
+        journal_set_about(s->journal, about);
+    return 0;
 }
 
 void stage_set_dirty(struct stage *s)
@@ -648,7 +693,7 @@ int stage_hold(struct stage *s, struct stage_view *ret)
     LOCK_SCOPE(&s->mu);
     for (bool tried = false;;) {
         int r = 0;
-        if ((s->state == STAGE_BASE || s->state == STAGE_FROZEN) && s->busy == 0) {
+        if (!s->held && (s->state == STAGE_BASE || s->state == STAGE_FROZEN) && s->busy == 0) {
             if (tried && s->load_error < 0)
                 return s->load_error;
             r = s->size == 0 ? stage_start_empty_locked(s) : stage_start_load_locked(s);
@@ -661,6 +706,7 @@ int stage_hold(struct stage *s, struct stage_view *ret)
         (void)pthread_cond_wait(&s->quiet, &s->mu);
     }
     s->state = STAGE_HELD;
+    s->held = true;
     *ret = (struct stage_view){.fd = s->size > 0 ? s->file.fd : -1,
                                .size = s->size,
                                .whole = extent_covers(&s->written, 0, s->size),
@@ -674,10 +720,11 @@ void stage_settle(struct stage *s, bool sent)
     struct stage_change *failed = NULL;
     {
         LOCK_SCOPE(&s->mu);
+        s->held = false;
         if (s->state == STAGE_HELD)
             s->state = STAGE_OWN;
         if (sent)
-            s->dirty = s->mapped_dirty = s->cut = false;
+            stage_set_clean_locked(s);
         if (s->state == STAGE_FROZEN && s->first)
             r = stage_start_load_locked(s);
         if (r < 0)
@@ -686,6 +733,13 @@ void stage_settle(struct stage *s, bool sent)
     }
     stage_fail(failed, r);
     stage_run_waiting(s);
+}
+
+void stage_wait_settled(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    while (s->held)
+        (void)pthread_cond_wait(&s->quiet, &s->mu);
 }
 
 struct cache_file *stage_file(struct stage *s)
@@ -697,4 +751,17 @@ void stage_set_frozen(struct stage *s)
 {
     LOCK_SCOPE(&s->mu);
     s->state = STAGE_FROZEN;
+}
+
+void stage_write_id(struct stage *s, char ret[STORE_WRITE_ID_SIZE])
+{
+    LOCK_SCOPE(&s->mu);
+    (void)stpcpy(ret, s->about ? s->about->write_id : "");
+}
+
+void stage_abandon(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    s->file.name[0] = '\0';
+    journal_abandon(TAKE(s->journal));
 }

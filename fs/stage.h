@@ -14,7 +14,7 @@
  *   OWN       yes        from the file       to the file
  *   HELD      yes        from the file       wait: the bytes are being sent
  *   FROZEN    published  from the file       LOADING first: a copy; the file is a version of the
- *                                            cache now
+ *                                            cache now. Wait while still held
  *
  * Writes that must wait are kept with their data and done in order. Callbacks are called once, on
  * the caller's thread or one of the pool's.
@@ -22,6 +22,7 @@
  * Threads: all functions, any thread. "Blocks" marks those that wait. */
 
 #include "fs/extent.h"
+#include "fs/journal.h"
 #include "fs/object.h"
 
 struct stage;
@@ -69,6 +70,10 @@ bool stage_is_mapped_dirty(struct stage *s);
 
 void stage_set_clean(struct stage *s);
 
+/* From now on the journal of the stage's own file says this about it: see fs/journal.h. A stage
+ * that nobody has described keeps none: its bytes do not outlive the daemon. 0 or -ENOMEM. */
+int stage_describe(struct stage *s, const struct journal_about *about);
+
 /* Marks the stage as changed though no byte is: a new empty file must come to be. */
 void stage_set_dirty(struct stage *s);
 
@@ -87,6 +92,9 @@ int stage_hold(struct stage *s, struct stage_view *ret);
 /* Ends a hold. `sent`: the bytes are in the store, the stage is clean; else all is as before. */
 void stage_settle(struct stage *s, bool sent);
 
+/* Waits while the bytes are held. Blocks. */
+void stage_wait_settled(struct stage *s);
+
 /* Lets go of all bytes; only size and time stay, for those who ask. Nobody has it open any more. */
 void stage_retire(struct stage *s);
 
@@ -94,5 +102,12 @@ void stage_retire(struct stage *s);
  * must be told with stage_set_frozen(). */
 struct cache_file *stage_file(struct stage *s);
 void stage_set_frozen(struct stage *s);
+
+/* The write id that the stage was last described with, if nothing changed since; else "". */
+void stage_write_id(struct stage *s, char ret[STORE_WRITE_ID_SIZE]);
+
+/* Lets go of the private file and its journal without removing them: nobody could take the bytes,
+ * so they wait for the next mount. Only while held. */
+void stage_abandon(struct stage *s);
 
 #endif

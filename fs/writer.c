@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "fs/node.h"
+#include "matrix/npy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,6 +74,49 @@ static void writer_delink_locked(struct writer *w)
     w->linked = false;
 }
 
+/* The npy header that goes before bare elements. */
+static int writer_raw_head_locked(const struct writer *w, struct journal_about *about)
+{
+    struct npy npy;
+    const struct header *h = folder_header_locked(w->dir);
+    CLEANUP(buf_fini) struct buf head = BUF_INIT(sizeof(about->head));
+    if (!h)
+        return 0;
+    npy_for_block(&h->grid, h->dtype, w->place.index, &npy);
+    npy.fortran = w->place.view == NAME_RAW_F && npy.ndim > 1;
+    int r = npy_format(&npy, &head);
+    if (r < 0)
+        return r;
+    memcpy(about->head, buf_text(&head), head.len);
+    about->head_len = (uint32_t)head.len;
+    return 0;
+}
+
+int writer_describe_locked(struct writer *w, const char *write_id)
+{
+    struct journal_about about = {.kind = JOURNAL_PLAIN};
+    if (w->place.kind == PLACE_SCRATCH)
+        return 0; /* its bytes belong nowhere yet */
+    CLEANUP(freep) char *key = fs_key(w->fs, w->dir->path, w->place.obj);
+    if (!key)
+        return -ENOMEM;
+    if (strlen(key) >= sizeof(about.key))
+        return -ENAMETOOLONG;
+    (void)stpcpy(about.key, key);
+    (void)snprintf(about.if_match, sizeof(about.if_match), "%s", w->if_match);
+    (void)snprintf(about.write_id, sizeof(about.write_id), "%s", write_id);
+    int r = 0;
+    if (w->place.kind == PLACE_HEADER)
+        about.kind = JOURNAL_HEADER;
+    else if (w->place.kind == PLACE_BLOCK && w->place.view == NAME_OBJECT)
+        about.kind = JOURNAL_BLOCK;
+    else if (w->place.kind == PLACE_BLOCK) {
+        about.kind = JOURNAL_RAW;
+        r = writer_raw_head_locked(w, &about);
+    }
+    return r < 0 ? r : stage_describe(w->stage, &about);
+}
+
 int writer_new_locked(struct fs *fs, const struct writer_start *start, struct writer **ret)
 {
     if (fs->writers->count >= WRITER_NAMES_MAX)
@@ -99,6 +143,11 @@ int writer_new_locked(struct fs *fs, const struct writer_start *start, struct wr
     w->ino = node_ino(fs, w->dir->path, header ? "header" : name, header);
     writer_enter_locked(w);
     writer_link_locked(w);
+    r = writer_describe_locked(w, "");
+    if (r < 0) {
+        writer_unref_locked(w);
+        return r;
+    }
     *ret = w;
     return 0;
 }
@@ -178,7 +227,7 @@ int writer_move_locked(struct writer *w, struct folder *dir, const char *name,
     w->dir = folder_ref_locked(dir);
     folder_unref_locked(old);
     writer_link_locked(w);
-    return 0;
+    return writer_describe_locked(w, "");
 }
 
 void writer_note_process_locked(struct writer *w, pid_t process)

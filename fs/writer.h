@@ -61,9 +61,13 @@ struct writer_start {
     bool exclusive;
 };
 
-/* Makes a linked writer with one reference. 0, -ENOMEM, or -ENFILE when too many names are being
- * written. */
+/* Makes a linked writer with one reference. 0, -ENOMEM, -ENFILE when too many names are being
+ * written, or -ENAMETOOLONG for what no key can be. */
 int writer_new_locked(struct fs *fs, const struct writer_start *start, struct writer **ret);
+
+/* Tells the journal of the bytes where they belong, and the write id of the try to store them that
+ * is about to be made ("" for none). 0 or -ENOMEM. */
+int writer_describe_locked(struct writer *w, const char *write_id);
 
 void writer_ref_locked(struct writer *w);
 void writer_unref_locked(struct writer *w);

@@ -16,6 +16,7 @@ enum {
     BLOCK_HEAD_FIRST = 1024,    /* bytes read for the npy header: nearly every one is shorter */
     BLOCK_ALIGN = 64,           /* of memory: a cache line, and AVX-512's vectors */
     BLOCK_SWAP_BYTES = 1 << 16, /* swapped and written at a time */
+    BLOCK_RUN_MIN = 4096,       /* bytes: shorter reads than a page touch the same pages again */
 };
 
 /* "A/block_0_1: " before the message that is there. */
@@ -122,21 +123,111 @@ void block_close(struct block *b)
     b->fd = -1;
 }
 
+/* How a box lies in the block's file. */
+struct block_layout {
+    int64_t stride[GRID_NDIM_MAX]; /* of the whole block, in elements */
+    int64_t packed[GRID_NDIM_MAX]; /* of the box alone, in bytes */
+    int64_t first;                 /* element of the block */
+    int64_t run;                   /* elements of the box that lie together */
+    int inner;                     /* axes that make up a run, counted from the fastest */
+};
+
+/* The axis that is the k-th fastest. */
+static int block_axis(const struct block *b, int k)
+{
+    return b->npy.fortran ? k : b->npy.ndim - 1 - k;
+}
+
+static void block_lay_out(const struct block *b, const struct block_box *box,
+                          struct block_layout *ret)
+{
+    const struct npy *npy = &b->npy;
+    box_strides(npy->ndim, npy->shape, 1, npy->fortran, ret->stride);
+    box_strides(npy->ndim, box->extent, npy->dtype.size, npy->fortran, ret->packed);
+    ret->first = box_offset(npy->ndim, box->start, ret->stride);
+    ret->run = 1;
+    ret->inner = 0;
+    for (bool whole = true; whole && ret->inner < npy->ndim; ret->inner++) {
+        int a = block_axis(b, ret->inner);
+        ret->run *= box->extent[a];
+        whole = box->extent[a] == npy->shape[a];
+    }
+}
+
+/* Run by run, into one piece. */
+static int block_read_runs(const struct block *b, const struct block_box *box,
+                           const struct block_layout *lay, struct err *err)
+{
+    int64_t at[GRID_NDIM_MAX] = {0}; /* within the box */
+    char *dst = box->bounce;
+    for (;;) {
+        int r = block_read(b, lay->first + box_offset(b->npy.ndim, at, lay->stride),
+                           (size_t)lay->run, dst, err);
+        int k = lay->inner;
+        for (; r == 0 && k < b->npy.ndim; k++) {
+            int a = block_axis(b, k);
+            if (++at[a] < box->extent[a])
+                break;
+            at[a] = 0;
+        }
+        if (r < 0 || k == b->npy.ndim)
+            return r;
+        dst += (size_t)lay->run * b->npy.dtype.size;
+    }
+}
+
+int block_read_box(const struct block *b, const struct block_box *box, struct err *err)
+{
+    struct block_layout lay;
+    const struct npy *npy = &b->npy;
+    int64_t apart[GRID_NDIM_MAX];
+    int64_t span = 1; /* elements from the first to the last one */
+    block_lay_out(b, box, &lay);
+    for (int a = 0; a < npy->ndim; a++) {
+        span += (box->extent[a] - 1) * lay.stride[a];
+        apart[a] = lay.stride[a] * npy->dtype.size;
+    }
+    bool dense = lay.run * npy->dtype.size >= BLOCK_RUN_MIN || lay.inner == npy->ndim;
+    int r = dense ? block_read_runs(b, box, &lay, err)
+                  : block_read(b, lay.first, (size_t)span, box->bounce, err);
+    if (r < 0)
+        return r;
+    box_copy(&(struct box_copy){.ndim = npy->ndim,
+                                .extent = box->extent,
+                                .element = npy->dtype.size,
+                                .dst = box->dst,
+                                .dst_stride = box->stride,
+                                .src = box->bounce,
+                                .src_stride = dense ? lay.packed : apart});
+    return 0;
+}
+
+int block_load_if_there(const struct matdir *m, const int64_t *index, void *dst, bool *ret_fortran,
+                        struct err *err)
+{
+    CLEANUP(block_close) struct block b = BLOCK_NONE;
+    int r = block_open(m, index, &b, err);
+    if (r == -ENOENT && m->has_fill)
+        return 0;
+    if (r == 0)
+        r = block_read(&b, 0, (size_t)grid_block_elements(&m->header.grid, index), dst, err);
+    *ret_fortran = b.npy.fortran;
+    return r < 0 ? r : 1;
+}
+
+static void block_fill(const struct matdir *m, const int64_t *index, void *dst)
+{
+    size_t n = (size_t)grid_block_elements(&m->header.grid, index);
+    element_fill(m->header.dtype, m->fill, n, dst);
+}
+
 int block_load(const struct matdir *m, const int64_t *index, void *dst, bool *ret_fortran,
                struct err *err)
 {
-    CLEANUP(block_close) struct block b = BLOCK_NONE;
-    size_t n = (size_t)grid_block_elements(&m->header.grid, index);
-    int r = block_open(m, index, &b, err);
-    if (r == -ENOENT && m->has_fill) {
-        element_fill(m->header.dtype, m->fill, n, dst);
-        *ret_fortran = false;
-        return 0;
-    }
-    if (r < 0)
-        return r;
-    *ret_fortran = b.npy.fortran;
-    return block_read(&b, 0, n, dst, err);
+    int r = block_load_if_there(m, index, dst, ret_fortran, err);
+    if (r == 0)
+        block_fill(m, index, dst);
+    return r < 0 ? r : 0;
 }
 
 static void block_turn(const struct matdir *m, const int64_t *index, void *dst, const void *src)
@@ -159,19 +250,28 @@ static void block_turn(const struct matdir *m, const int64_t *index, void *dst, 
                                 .src_stride = from});
 }
 
-int block_load_rows(const struct matdir *m, const int64_t *index, void *dst, struct err *err)
+int block_load_rows_if_there(const struct matdir *m, const int64_t *index, void *dst,
+                             struct err *err)
 {
     bool fortran = false;
     int64_t n = grid_block_elements(&m->header.grid, index);
-    int r = block_load(m, index, dst, &fortran, err);
-    if (r < 0 || !fortran)
+    int r = block_load_if_there(m, index, dst, &fortran, err);
+    if (r <= 0 || !fortran)
         return r;
     CLEANUP(freep) void *columns = block_alloc(m, n, err);
     if (!columns)
         return -ENOMEM;
     memcpy(columns, dst, (size_t)n * m->header.dtype.size);
     block_turn(m, index, dst, columns);
-    return 0;
+    return 1;
+}
+
+int block_load_rows(const struct matdir *m, const int64_t *index, void *dst, struct err *err)
+{
+    int r = block_load_rows_if_there(m, index, dst, err);
+    if (r == 0)
+        block_fill(m, index, dst);
+    return r < 0 ? r : 0;
 }
 
 /* --- publishing --- */
@@ -189,8 +289,8 @@ static int block_write_swapped(int fd, struct dtype t, const char *src, size_t l
     return r;
 }
 
-static int block_write(int fd, const struct matdir *m, const int64_t *index, const void *src,
-                       struct err *err)
+int block_write(int fd, const struct matdir *m, const int64_t *index, const void *src,
+                struct err *err)
 {
     struct npy npy;
     struct dtype t = m->header.dtype;
@@ -202,10 +302,7 @@ static int block_write(int fd, const struct matdir *m, const int64_t *index, con
     if (r == 0)
         r = t.order == '>' ? block_write_swapped(fd, t, src, (size_t)npy.data_len)
                            : write_full(fd, src, (size_t)npy.data_len);
-    if (r < 0)
-        return err_errno(err, r, "cannot write");
-    watch_written(m->watch, npy.data_len);
-    return 0;
+    return r < 0 ? err_errno(err, r, "cannot write") : 0;
 }
 
 int block_prepare(const struct matdir *m, const int64_t *index, const void *src, struct publish *p,
@@ -223,7 +320,11 @@ int block_commit(const struct matdir *m, const int64_t *index, struct publish *p
 {
     char name[NAME_FILE_SIZE];
     int r = publish_link(p, name_file(m->header.grid.ndim, index, name), err);
-    return r < 0 ? block_prefix(m, index, r, err) : 0;
+    if (r < 0)
+        return block_prefix(m, index, r, err);
+    watch_written(m->watch,
+                  (uint64_t)grid_block_elements(&m->header.grid, index) * m->header.dtype.size);
+    return 0;
 }
 
 int block_store(const struct matdir *m, const int64_t *index, const void *src, struct err *err)

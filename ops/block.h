@@ -28,13 +28,31 @@ int block_read(const struct block *b, int64_t first, size_t n, void *dst, struct
 /* Fits CLEANUP. */
 void block_close(struct block *b);
 
+/* Reads a box of the block: element (i, j, ...) of it goes to dst + i stride[0] + ..., strides in
+ * bytes. `bounce` holds as many elements as the block. Only the bytes of the box are read, except
+ * where they lie so scattered that the bytes between them cost less than asking again. */
+struct block_box {
+    const int64_t *start, *extent; /* within the block; no extent is 0 */
+    void *dst;
+    const int64_t *stride;
+    void *bounce;
+};
+int block_read_box(const struct block *b, const struct block_box *box, struct err *err);
+
+/* Reads a whole block, in the order it is stored in. 1; 0 when it is missing and the matrix's fill
+ * value stands for it, with nothing in `dst`; -ENOENT when nothing does; or another -errno. */
+int block_load_if_there(const struct matdir *m, const int64_t *index, void *dst, bool *ret_fortran,
+                        struct err *err);
+
 /* Reads a whole block, in the order it is stored in. A missing one is filled where the matrix has a
  * fill value, else -ENOENT. */
 int block_load(const struct matdir *m, const int64_t *index, void *dst, bool *ret_fortran,
                struct err *err);
 
-/* The same, with the last index fastest. One that is stored the other way takes as much memory
- * again. */
+/* The same two, with the last index fastest. A block that is stored the other way takes as much
+ * memory again. */
+int block_load_rows_if_there(const struct matdir *m, const int64_t *index, void *dst,
+                             struct err *err);
 int block_load_rows(const struct matdir *m, const int64_t *index, void *dst, struct err *err);
 
 /* Publishes a whole block, last index fastest. 0; -EEXIST when the matrix has it already; or
@@ -50,6 +68,11 @@ int block_commit(const struct matdir *m, const int64_t *index, struct publish *p
 /* Whether a block is there with exactly these elements, last index fastest: 1, 0 or -errno. Takes
  * the memory of a block. */
 int block_is(const struct matdir *m, const int64_t *index, const void *src, struct err *err);
+
+/* Writes a whole block, last index fastest, to a descriptor, as block_store() would. The message
+ * names no block. */
+int block_write(int fd, const struct matdir *m, const int64_t *index, const void *src,
+                struct err *err);
 
 /* Memory for `elements` elements of the matrix's type, at least one; freed with free(). NULL with a
  * message that says how much was asked for. */

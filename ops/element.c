@@ -87,6 +87,28 @@ int element_from_json(const struct cJSON *item, struct number *ret, struct err *
     return 0;
 }
 
+/* JSON has neither NaN nor infinities. */
+static struct cJSON *element_part_to_json(long double v)
+{
+    if (isnan(v))
+        return cJSON_CreateString("NaN");
+    if (isinf(v))
+        return cJSON_CreateString(v > 0 ? "Infinity" : "-Infinity");
+    return cJSON_CreateNumber((double)v);
+}
+
+struct cJSON *element_to_json(struct number v)
+{
+    if (v.im == 0)
+        return element_part_to_json(v.re);
+    struct cJSON *pair = cJSON_CreateArray();
+    if (pair && cJSON_AddItemToArray(pair, element_part_to_json(v.re)) &&
+        cJSON_AddItemToArray(pair, element_part_to_json(v.im)))
+        return pair;
+    cJSON_Delete(pair);
+    return NULL;
+}
+
 /* --- half precision: IEEE 754 binary16 --- */
 
 enum { HALF_INFINITY = 0x7c00, HALF_NAN = 0x7e00, HALF_SIGN = 0x8000, HALF_BIAS = 15 };
@@ -240,6 +262,16 @@ void element_widen(struct dtype t, const void *src, size_t n, int parts, long do
         element_widen_signed(t.size, src, n, (size_t)parts, dst);
     else
         element_widen_unsigned(t.size, src, n, (size_t)parts, dst);
+}
+
+void element_conjugate(struct dtype t, void *data, size_t n)
+{
+    float *s = data;
+    double *d = data;
+    for (size_t i = 0; t.kind == 'c' && t.size == 8 && i < n; i++)
+        s[2 * i + 1] = -s[2 * i + 1];
+    for (size_t i = 0; t.kind == 'c' && t.size == 16 && i < n; i++)
+        d[2 * i + 1] = -d[2 * i + 1];
 }
 
 bool element_has_nan(struct dtype t, const void *src, size_t n)

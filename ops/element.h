@@ -22,6 +22,9 @@ int element_parse(const char *text, struct number *ret, struct err *err);
  * or -EINVAL. */
 int element_from_json(const struct cJSON *item, struct number *ret, struct err *err);
 
+/* The reverse; NULL when memory runs out. The caller frees. */
+struct cJSON *element_to_json(struct number v);
+
 /* Writes one element. -EINVAL when the type has no such value: a fraction or a number out of range
  * for integers, an imaginary part for reals. Fractions of floats are rounded. */
 int element_set(struct dtype t, struct number v, void *dst, struct err *err);
@@ -32,6 +35,9 @@ void element_fill(struct dtype t, const void *element, size_t n, void *dst);
 /* The values of `n` elements: `parts` numbers each, 1 or 2. With 2, the second is the imaginary
  * part, which is 0 for real types; complex types need 2. */
 void element_widen(struct dtype t, const void *src, size_t n, int parts, long double *dst);
+
+/* Conjugates `n` elements: those of complex types; of others each is its own. */
+void element_conjugate(struct dtype t, void *data, size_t n);
 
 bool element_has_nan(struct dtype t, const void *src, size_t n);
 

@@ -57,6 +57,8 @@ static int import_read_head(struct import *im, struct err *err)
         int r = npy_parse(im->head, im->head_len, &im->npy, err);
         if (r != -ENODATA || n == 0) {
             im->head_at = r == 0 ? im->npy.data_off : 0;
+            if (r < 0)
+                err_hint(err, "a file of nothing but elements needs --format raw and its --shape");
             return r == -ENODATA ? -EBADMSG : r;
         }
     }

@@ -218,9 +218,11 @@ static int matdir_make_dir(const char *path, bool *ret_made, struct err *err)
     *ret_made = mkdir(path, 0777) == 0;
     if (*ret_made || errno == EEXIST)
         return 0;
-    if (errno == ENOENT)
-        return err_set(err, -EINVAL, "the directory around it does not exist");
-    return err_errno(err, -errno, "cannot make the directory");
+    if (errno != ENOENT)
+        return err_errno(err, -errno, "cannot make the directory");
+    (void)err_set(err, -EINVAL, "the directory around it does not exist");
+    err_hint(err, "mkdir -p makes it");
+    return -EINVAL;
 }
 
 static int matdir_write_header(int dir, const struct header *header, struct err *err)
@@ -249,8 +251,10 @@ static int matdir_make(const char *path, const struct header *header, struct err
     if (r < 0)
         return r;
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOTDIR)
+        return err_set(err, -EINVAL, "a file is there, where a matrix is a directory");
     if (fd < 0)
-        return err_errno(err, errno == ENOTDIR ? -EINVAL : -errno, "cannot open the directory");
+        return err_errno(err, -errno, "cannot open the directory");
     if (!made)
         r = matdir_check_empty(fd, err);
     if (r == 0)

@@ -54,7 +54,7 @@ static int publish_create(struct publish *p)
             return r;
         hex_encode(hex, random, sizeof(random));
         (void)snprintf(p->name, sizeof(p->name), PUBLISH_PREFIX "%s", hex);
-        p->fd = openat(p->dir, p->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        p->fd = openat(p->dir, p->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (p->fd >= 0)
             return 0;
         if (errno != EEXIST)

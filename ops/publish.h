@@ -20,7 +20,7 @@ enum { PUBLISH_NAME_SIZE = 32 };
 
 struct publish {
     int dir; /* borrowed */
-    int fd;  /* of the scratch file, for writing; -1 when there is none */
+    int fd;  /* of the scratch file, for writing and reading back; -1 when there is none */
     char name[PUBLISH_NAME_SIZE];
     bool synced;          /* all of it is on the disk */
     struct publish *next; /* among those under way in this process */

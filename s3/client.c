@@ -15,6 +15,7 @@
 enum {
     CLIENT_SKEW_MIN_S = 300,           /* a clock that is off by less is not to blame */
     CLIENT_RETRY_AFTER_MAX_S = 5 * 60, /* a server's wish to wait longer is cut to this */
+    CLIENT_ROOT_MAX = 256,             /* bytes of an XML body that hold its root */
 };
 
 /* What the names of regions are made of, on servers other than AWS too. */
@@ -318,6 +319,15 @@ static struct s3_errno client_judge(struct client *c, const struct request *req,
     return means;
 }
 
+/* Servers that had to begin their reply before they were done tell of a failure in the body of a
+ * 200. */
+static bool client_is_success(const struct http_reply *reply)
+{
+    size_t look = MIN(reply->body.len, (size_t)CLIENT_ROOT_MAX);
+    return reply->status >= 200 && reply->status < 300 &&
+           !memmem(buf_text(&reply->body), look, "<Error", strlen("<Error"));
+}
+
 /* Sends once. `*tried` gathers what was put right so far; when something new was, -ERESTART. */
 static int client_once(struct client *c, const struct request *req, const char *payload,
                        unsigned *tried, struct http_reply *reply, struct err *err)
@@ -327,7 +337,7 @@ static int client_once(struct client *c, const struct request *req, const char *
     int r = client_send(c, req, &s, reply, err);
     if (r < 0)
         return r;
-    if (reply->status >= 200 && reply->status < 300) {
+    if (client_is_success(reply)) {
         atomic_store(&c->bucket_seen, true);
         return 0;
     }

@@ -33,7 +33,8 @@ struct location_conf {
     bool no_sign_request;
     bool read_only;       /* no write ever reaches the store */
     int connections_max;  /* 0: 64 */
-    int64_t call_time_ms; /* 0: 60,000; a call without progress for this long has failed */
+    int64_t call_time_ms; /* 0: 60,000; a try without progress for this long has failed, and none
+                             begins later than this after the first or the last progress */
     int tries_max;        /* 0: 5; how often a call that may work later is made */
 };
 

@@ -355,7 +355,7 @@ static int retry_put_tries(struct retry_call *c, struct store *st, const char *k
             r = retry_put_settle(st, key, put->write_id, r, ret_stat, &c->why);
             settled = r != -EAGAIN;
         }
-        unknown = unknown || r == -EAGAIN;
+        unknown = unknown || r == -EAGAIN || r == -EBADMSG;
     } while (retry_again(c, &r));
     if (r >= 0 || r == -ECANCELED || !unknown || settled)
         return r;

@@ -13,9 +13,9 @@
  * get   goes on after the last byte delivered, with If-Match on the version first seen: another one
  *       is -ESTALE. What arrives counts as progress and starts the counting of tries anew.
  * list  goes on after the last entry delivered; entries count as progress.
- * put   may have taken effect although its reply was lost. Then the next try of a conditional one
- *       is refused, by our own version: one head settles it by the write id. It also settles a put
- *       that gave up. A put that comes without a write id is given one here.
+ * put   may have taken effect although its reply was lost or made no sense. Then the next try of a
+ *       conditional one is refused, by our own version: one head settles it by the write id. It
+ *       also settles a put that gave up. A put that comes without a write id is given one here.
  * del   with an ETag: a version that is gone after a lost reply is taken for deleted.
  *
  * After store_shutdown() pauses end at once. */

@@ -120,6 +120,18 @@ static int s3_put_condition(struct s3 *s3, struct request *req, const char *if_m
     return 0;
 }
 
+/* A reply that looks like a success and names no version: what is there may be ours. */
+static int s3_put_find(struct s3 *s3, const struct request *req, const struct store_put *put,
+                       struct store_stat *ret, struct err *err)
+{
+    int r = s3_head(s3->client, req->key, ret, err);
+    if (r < 0)
+        return r == -ENOENT ? -EAGAIN : r;
+    if (!put->write_id || strcmp(put->write_id, ret->write_id) != 0)
+        return err_set(err, -EAGAIN, "the reply to a PUT has no ETag");
+    return 0;
+}
+
 /* The new version, from the reply to its PUT. */
 static int s3_put_stat(struct s3 *s3, const struct request *req, const struct store_put *put,
                        const struct http_reply *reply, struct store_stat *ret, struct err *err)
@@ -127,7 +139,7 @@ static int s3_put_stat(struct s3 *s3, const struct request *req, const struct st
     const char *etag = http_reply_header(reply, "etag");
     *ret = (struct store_stat){0};
     if (!etag || s3_etag_read(etag, ret->etag) < 0)
-        return s3_head(s3->client, req->key, ret, err);
+        return s3_put_find(s3, req, put, ret, err);
     ret->size = req->body->head_len + req->body->len;
     ret->mtime_ns = s3_stat_time_ns(reply, "date"); /* a second off at most */
     ret->has_crc32c = put->has_crc32c;

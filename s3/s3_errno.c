@@ -114,8 +114,8 @@ int s3_errno_curl(int curl_code)
     case CURLE_RECV_ERROR:
     case CURLE_SEND_FAIL_REWIND:
     case CURLE_AGAIN:
+    case CURLE_WEIRD_SERVER_REPLY: /* what came was damaged; what was asked may have been done */
         return -EAGAIN;
-    case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9, for example */
     case CURLE_BAD_CONTENT_ENCODING:
         return -EBADMSG;

@@ -6,13 +6,16 @@
 #include "tools/pin.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct cmd *const bm_cmd[] = {
-    &cmd_ls,   &cmd_info, &cmd_create, &cmd_import, &cmd_export, &cmd_diff,
-    &cmd_gemm, &cmd_chol, &cmd_logdet, &cmd_free,   &cmd_rm,
+    &cmd_ls,        &cmd_info, &cmd_create, &cmd_import, &cmd_export, &cmd_diff,    &cmd_reblock,
+    &cmd_transpose, &cmd_add,  &cmd_scale,  &cmd_gemm,   &cmd_chol,   &cmd_logdet,  &cmd_norm,
+    &cmd_trace,     &cmd_map,  &cmd_free,   &cmd_rm,     &cmd_fsck,   &cmd_recover,
 };
 
 static const char bm_prefix[] = "bm-";
@@ -36,8 +39,10 @@ static const struct opts_command bm_opts = {
                 "bm gemm --transa t /mnt/bm/A /mnt/bm/A /mnt/bm/C\n"
                 "bm info /mnt/bm/C\n",
     .exit_status = cmd_exit_text,
-    .see_also = "bmfs(1), bm-ls(1), bm-info(1), bm-create(1), bm-import(1), bm-export(1), "
-                "bm-diff(1), bm-gemm(1), bm-chol(1), bm-logdet(1), bm-free(1), bm-rm(1)",
+    .see_also =
+        "bmfs(1), bm-ls(1), bm-info(1), bm-create(1), bm-import(1), bm-export(1), "
+        "bm-diff(1), bm-reblock(1), bm-transpose(1), bm-add(1), bm-scale(1), bm-gemm(1), bm-chol(1), bm-logdet(1), "
+        "bm-norm(1), bm-trace(1), bm-map(1), bm-free(1), bm-rm(1), bm-fsck(1), bm-recover(1)",
 };
 
 static const char *bm_word(const struct cmd *cmd)
@@ -76,7 +81,7 @@ static void bm_list(FILE *out)
 {
     (void)fprintf(out, "usage: bm COMMAND [OPTION]... [OPERAND]...\n\n");
     for (size_t i = 0; i < ARRAY_SIZE(bm_cmd); i++)
-        (void)fprintf(out, "  %-8s %s\n", bm_word(bm_cmd[i]), bm_cmd[i]->opts->summary);
+        (void)fprintf(out, "  %-10s %s\n", bm_word(bm_cmd[i]), bm_cmd[i]->opts->summary);
     (void)fprintf(out,
                   "\nbm help COMMAND says more, bm help exit-codes what exit statuses mean.\n");
 }
@@ -124,6 +129,16 @@ static int bm_main(int argc, char **argv)
     return CMD_OK;
 }
 
+/* Whoever closed one of the standard streams must not get a block's file under its number: what is
+ * printed would go there. */
+static void bm_keep_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) /* the lowest number that is free: this one */
+            (void)open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
@@ -131,6 +146,7 @@ int main(int argc, char **argv)
     bool named = strncmp(name, bm_prefix, sizeof(bm_prefix) - 1) == 0;
     const struct cmd *cmd = named ? bm_find(name + sizeof(bm_prefix) - 1) : NULL;
     (void)signal(SIGUSR1, SIG_IGN); /* until a command has something to say */
+    bm_keep_standard();
     kernel_init();
     pin_init(argc, argv);
     return cmd ? cmd_main(cmd, argc, argv) : cmd_flush("bm", bm_main(argc, argv));

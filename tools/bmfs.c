@@ -37,6 +37,8 @@ static const struct opts_item bmfs_item[] = {
      "keep blocks in DIR (default: below $SLURM_TMPDIR, $TMPDIR or /var/tmp)"},
     {"cache-size", 0, OPTS_SIZE, BMFS_FIELD(mount.cache_size), "N",
      "keep at most N bytes there (default: 20GiB or half of what is free)"},
+    {"timeout", 0, OPTS_SECONDS, BMFS_FIELD(mount.store.call_time_ms), "TIME",
+     "give up on a store that is silent for so long (default: 60s)"},
     {"memory", 0, OPTS_SIZE, BMFS_FIELD(mount.memory), "N",
      "use about N bytes of memory for what grows with use (default: 256MiB)"},
     {"ro", 0, OPTS_FLAG, BMFS_FIELD(mount.read_only), NULL, "mount read-only"},
@@ -59,6 +61,9 @@ static const struct opts_item bmfs_item[] = {
     {"gid", 0, OPTS_INT, BMFS_FIELD(mount.gid), "N", "group of all files (default: who mounts)"},
     {"umask", 0, OPTS_STRING, BMFS_FIELD(umask_text), "MODE",
      "permission bits to take away, octal (default: 022)"},
+    {"unmount-timeout", 0, OPTS_SECONDS, BMFS_FIELD(mount.unmount_ms), "TIME",
+     "wait so long for unsaved data when the mount ends, then keep it for bm-recover(1) (default: "
+     "120s)"},
     {"options", 'o', OPTS_STRING, BMFS_FIELD(options), "OPT,...",
      "mount options: each long option above with _ for -, and FUSE's own"},
     {"debug", 'd', OPTS_FLAG, BMFS_FIELD(debug), NULL, "log more; implies -f"},
@@ -88,7 +93,7 @@ static const struct opts_command bmfs_command = {
     .exit_status = "0   mounted, or in the foreground: unmounted\n"
                    "2   wrong usage\n"
                    "32  not mounted; the line on standard error says why\n",
-    .see_also = "bm(1), fusermount3(1)",
+    .see_also = "bm(1), bm-recover(1), fusermount3(1)",
 };
 
 static void bmfs_say(const struct err *err)

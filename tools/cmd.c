@@ -10,10 +10,10 @@ enum { CMD_CONF_MAX = 256 };
 
 const char cmd_exit_text[] =
     "0    done; the same; healthy\n"
-    "1    a negative answer: the matrices differ, --verify found an error\n"
+    "1    a negative answer: the matrices differ, one has faults, --verify found an error\n"
     "2    wrong usage or impossible operands: shapes, types, blocks, not a matrix\n"
     "3    numerical failure: not positive definite, singular\n"
-    "4    incomplete: some tasks failed\n"
+    "4    incomplete: a task failed, or a program that was run\n"
     "5    storage, network or credentials, after retries\n"
     "6    an input matrix or block is missing\n"
     "7    refused: the output exists; --force deletes it first\n"
@@ -34,6 +34,8 @@ int cmd_exit_of(int code)
         return CMD_NUMERICAL;
     case ENOENT:
         return CMD_MISSING;
+    case ECHILD: /* a program that was run */
+        return CMD_INCOMPLETE;
     case EEXIST:
         return CMD_REFUSED;
     default:
@@ -70,6 +72,8 @@ static void cmd_interrupted(void *arg, const char *signal)
     const struct cmd_common *common = call->conf;
     struct report report;
     struct err err = {0};
+    if (call->end)
+        call->end();
     if (!common->json)
         return;
     report_init(&report, call->cmd->opts->name);

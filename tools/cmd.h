@@ -55,6 +55,7 @@ struct cmd_call {
     struct watch watch;
     struct progress progress;
     struct report report;
+    void (*end)(void); /* called when a signal ends the process, or NULL */
 };
 
 struct cmd {
@@ -89,7 +90,8 @@ int cmd_progress(struct cmd_call *call, const char *label, const char *unit, str
 int cmd_progress_resumable(struct cmd_call *call, const char *label, const char *unit,
                            struct err *err);
 
-extern const struct cmd cmd_chol, cmd_create, cmd_diff, cmd_export, cmd_free, cmd_gemm, cmd_import,
-    cmd_info, cmd_logdet, cmd_ls, cmd_rm;
+extern const struct cmd cmd_add, cmd_chol, cmd_create, cmd_diff, cmd_export, cmd_free, cmd_fsck,
+    cmd_gemm, cmd_import, cmd_info, cmd_logdet, cmd_ls, cmd_map, cmd_norm, cmd_reblock, cmd_recover,
+    cmd_rm, cmd_scale, cmd_trace, cmd_transpose;
 
 #endif

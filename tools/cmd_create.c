@@ -5,9 +5,7 @@
 #include "matrix/json.h"
 #include "ops/create.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 struct cmd_create_conf {
@@ -89,16 +87,6 @@ static int cmd_create_content(const struct cmd_create_conf *conf, struct create 
     return 0;
 }
 
-/* A fill value as a header says it: JSON has neither NaN nor complex numbers. */
-static struct cJSON *cmd_create_json_part(long double v)
-{
-    if (isnan(v))
-        return cJSON_CreateString("NaN");
-    if (isinf(v))
-        return cJSON_CreateString(v > 0 ? "Infinity" : "-Infinity");
-    return cJSON_CreateNumber((double)v);
-}
-
 static int cmd_create_set_fill(struct header *h, const char *text, struct err *err)
 {
     struct number v;
@@ -109,14 +97,7 @@ static int cmd_create_set_fill(struct header *h, const char *text, struct err *e
         r = element_set(h->dtype, v, element, err);
     if (r < 0)
         return err_prefix(err, r, "--fill-value");
-    if (v.im == 0) {
-        value = cmd_create_json_part(v.re);
-    } else {
-        value = cJSON_CreateArray();
-        if (!value || !cJSON_AddItemToArray(value, cmd_create_json_part(v.re)) ||
-            !cJSON_AddItemToArray(value, cmd_create_json_part(v.im)))
-            return -ENOMEM;
-    }
+    value = element_to_json(v);
     return value ? header_set_extra(h, "fill_value", &value) : -ENOMEM;
 }
 
@@ -132,7 +113,7 @@ static int cmd_create_header(const struct cmd_create_conf *conf, struct header *
     if (r < 0)
         return err_prefix(err, r, "--shape");
     r = text_parse_block(conf->block, &h->grid, err);
-    if (r == 0 && dtype_from_name(dtype, strlen(dtype), &h->dtype, err) < 0)
+    if (r == 0 && text_parse_dtype(dtype, &h->dtype, err) < 0)
         r = err_prefix(err, -EINVAL, "--dtype");
     if (r == 0 && conf->fill_value)
         r = cmd_create_set_fill(h, conf->fill_value, err);

@@ -1,10 +1,10 @@
 #include "ops/gemm.h"
 #include "ops/verify.h"
 #include "tools/compute.h"
+#include "tools/text.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -48,16 +48,6 @@ static const struct opts_command cmd_gemm_opts = {
     .see_also = "bm(1), bm-chol(1), bm-diff(1), bm-create(1)",
 };
 
-static int cmd_gemm_factor(const char *name, const char *text, double complex *ret, struct err *err)
-{
-    struct number v = {.re = 1};
-    int r = text ? element_parse(text, &v, err) : 0;
-    if (r == 0 && !(isfinite((double)v.re) && isfinite((double)v.im)))
-        r = err_set(err, -EINVAL, "'%s' is no finite number", text);
-    *ret = (double)v.re + (double)v.im * I;
-    return r < 0 ? err_prefix(err, r, "--%s", name) : 0;
-}
-
 static int cmd_gemm_trans(const char *name, const char *text, char *ret, struct err *err)
 {
     static const char letters[] = "ntc";
@@ -72,9 +62,9 @@ static int cmd_gemm_trans(const char *name, const char *text, char *ret, struct 
 
 static int cmd_gemm_options(const struct cmd_gemm_conf *conf, struct gemm *g, struct err *err)
 {
-    int r = cmd_gemm_factor("alpha", conf->alpha, &g->alpha, err);
+    int r = text_parse_factor("--alpha", conf->alpha, &g->alpha, err);
     if (r == 0)
-        r = cmd_gemm_factor("beta", conf->beta, &g->beta, err);
+        r = text_parse_factor("--beta", conf->beta, &g->beta, err);
     if (r == 0)
         r = cmd_gemm_trans("transa", conf->transa, &g->transa, err);
     if (r == 0)

@@ -90,7 +90,7 @@ static int cmd_import_raw(const struct cmd_import_conf *conf, struct npy *npy, s
     int r = text_parse_sizes(conf->shape, 0, g.shape, &g.ndim, err);
     if (r < 0)
         return err_prefix(err, r, "--shape");
-    if (dtype_from_name(dtype, strlen(dtype), &npy->dtype, err) < 0)
+    if (text_parse_dtype(dtype, &npy->dtype, err) < 0)
         return err_prefix(err, -EINVAL, "--dtype");
     if (strcmp(order, "C") != 0 && strcmp(order, "F") != 0)
         return err_set(err, -EINVAL, "--order: '%s' is neither C nor F", order);

@@ -65,14 +65,18 @@ const char *text_name(const char *name, char dst[TEXT_NAME_SIZE])
     return dst;
 }
 
-/* The shortest text that reads back as the same double; whole numbers in full. */
+/* The shortest text that reads back as the same double; whole numbers in full, and those that no
+ * double holds with as many digits. */
 static int text_part(char *dst, size_t size, bool plus, long double v)
 {
+    bool beyond = isinf((double)v) && !isinf(v);
+    if (isnan(v))
+        return snprintf(dst, size, plus ? "+nan" : "nan");
     if (v == rintl(v) && fabsl(v) < 0x1p64L)
         return snprintf(dst, size, plus ? "%+.0Lf" : "%.0Lf", v);
     for (int digits = 6;; digits++) {
         int n = snprintf(dst, size, plus ? "%+.*Lg" : "%.*Lg", digits, v);
-        if (digits == 17 || strtod(dst, NULL) == (double)v)
+        if (digits == 17 || (!beyond && strtod(dst, NULL) == (double)v))
             return n;
     }
 }
@@ -129,6 +133,24 @@ int text_parse_sizes(const char *text, int64_t least, int64_t *ret, int *ret_n, 
     }
     *ret_n = n;
     return 0;
+}
+
+int text_parse_dtype(const char *text, struct dtype *ret, struct err *err)
+{
+    if (dtype_from_name(text, strlen(text), ret, err) == 0)
+        return 0;
+    err_hint(err, "f8 is double, f4 single; then f2, c8, c16, i1 to i8, u1 to u8, bool");
+    return -EINVAL;
+}
+
+int text_parse_factor(const char *option, const char *text, double complex *ret, struct err *err)
+{
+    struct number v = {.re = 1};
+    int r = text ? element_parse(text, &v, err) : 0;
+    if (r == 0 && !(isfinite((double)v.re) && isfinite((double)v.im)))
+        r = err_set(err, -EINVAL, "'%s' is no finite number", text);
+    *ret = __builtin_complex((double)v.re, (double)v.im);
+    return r < 0 ? err_prefix(err, r, "%s", option) : 0;
 }
 
 /* About 128 MiB of double precision. */

@@ -5,6 +5,8 @@
 
 #include "matrix/header.h"
 
+#include <complex.h>
+
 enum {
     TEXT_BYTES_SIZE = 16,
     TEXT_TIME_SIZE = 24,
@@ -33,6 +35,13 @@ const char *text_number(const struct number *v, bool is_complex, char dst[TEXT_V
 /* "40960x20480", "4Kix4Ki", "7": sizes for each axis, between 1 and GRID_NDIM_MAX of them, none
  * below `least`. 0 or -EINVAL. */
 int text_parse_sizes(const char *text, int64_t least, int64_t *ret, int *ret_n, struct err *err);
+
+/* "f8", "float64", ">c16": as numpy names types. 0 or -EINVAL. */
+int text_parse_dtype(const char *text, struct dtype *ret, struct err *err);
+
+/* A finite factor, real or complex; 1 without a text. 0, or -EINVAL with a message that names
+ * `option`. */
+int text_parse_factor(const char *option, const char *text, double complex *ret, struct err *err);
 
 /* Sizes of blocks for `shape`: what `text` says, where one number stands for all axes; without it,
  * 4096 along the last two axes, or the last one of a vector times 4096, and 1 along the others, but

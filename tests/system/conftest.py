@@ -13,6 +13,14 @@ def pytest_addoption(parser):
                      help="run no S3 server: tests of both kinds of bucket run on directories only")
 
 
+@pytest.fixture(autouse=True)
+def no_mount_outlives_its_test():
+    older = len(kit.MOUNTS)  # of fixtures that serve more than one test
+    yield
+    while len(kit.MOUNTS) > older:
+        kit.MOUNTS.pop().clean_up()
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """The test server, started when the first test wants it."""

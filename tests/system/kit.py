@@ -1,10 +1,12 @@
 """What the mounted tests share: buckets of both kinds, mounts, and looking at them from outside."""
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.parse
 from pathlib import Path
@@ -25,6 +27,11 @@ def wait_for(condition, seconds=20.0, what="the condition"):
         if time.monotonic() > end:
             raise TimeoutError(f"waited {seconds} s for {what}")
         time.sleep(0.01)
+
+
+def many(moderate, full):
+    """How often something random is tried: few times in tests/run, often in tests/soak."""
+    return full if os.environ.get("BMFS_SOAK") else moderate
 
 
 class DirBucket:
@@ -152,8 +159,21 @@ class Server:
             last = now
             time.sleep(0.15)
 
+    @contextlib.contextmanager
+    def paused(self):
+        """The gateway takes connections and answers nothing."""
+        pid = int((self.folder / "run/rgw.pid").read_text())
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def stop(self):
         subprocess.run([ROOT / "tests/rgw/stop", self.folder], check=False, timeout=120)
+
+
+MOUNTS = []  # all that tests made and that may still be there: see conftest.py
 
 
 class Mount:
@@ -163,13 +183,17 @@ class Mount:
                  name="mnt"):
         self.bucket = bucket
         self.path = Path(folder) / name
-        self.path.mkdir(exist_ok=True)
+        try:
+            self.path.mkdir()
+        except FileExistsError:
+            pass  # a dead mount, perhaps
         self.cache = Path(cache) if cache else Path(folder) / f"cache-{name}"
         self.log_path = Path(folder) / f"{name}.log"
         self.command = [str((build or BUILD) / "tools/bmfs"), "-f", "--cache-dir", str(self.cache),
                         *options, bucket.location(prefix), str(self.path)]
         self.environ = {**clean_environ(), **bucket.env(), **(env or {})}
         self.process = None
+        MOUNTS.append(self)
 
     def __enter__(self):
         try:
@@ -376,3 +400,34 @@ class SlowLine:
                     s.shutdown(2)
                 except OSError:
                     pass
+
+
+class Proxy:
+    """A running tests/proxy in front of a server: see there for what it can do."""
+
+    def __init__(self, url, seed=0):
+        target = url.split("//")[1].rstrip("/")
+        self.process = subprocess.Popen(
+            [sys.executable, ROOT / "tests/proxy/proxy.py", "--target", target, "--seed", str(seed)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def do(self, what, **words):
+        import json
+
+        self.process.stdin.write(json.dumps({"do": what, **words}) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        assert not isinstance(answer, dict) or "error" not in answer, answer
+        return answer

@@ -13,9 +13,11 @@ SIDE = 512
 
 
 def writer(path):
-    """A process that overwrites a block for ever with blocks of one value each."""
+    """A process that overwrites a block for ever with blocks of one value each, and says when it is
+    about to begin."""
     return subprocess.Popen([sys.executable, "-c", f"""
 import numpy as np
+print("ready", flush=True)
 value = 0.0
 while True:
     value += 1
@@ -24,7 +26,7 @@ while True:
             np.save(f, np.full(({SIDE}, {SIDE}), value))
     except OSError:
         break
-"""], stderr=subprocess.DEVNULL)
+"""], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
 def test_a_killed_daemon_leaves_whole_blocks(bucket, tmp_path):
@@ -39,10 +41,12 @@ def test_a_killed_daemon_leaves_whole_blocks(bucket, tmp_path):
     for _ in range(10):
         m.start()
         writers = [writer(m.path / f"A/block_{i}_0") for i in range(4)]
+        for w in writers:
+            w.stdout.readline()
         time.sleep(rng.uniform(0.05, 0.6))
         m.kill()
         for w in writers:
-            w.wait(timeout=30)
+            w.communicate(timeout=30)
         for key in keys:
             block = np.frombuffer(bucket.get(key)[128:]).reshape(SIDE, SIDE)
             assert (block == block[0, 0]).all(), (seed, key)

@@ -212,3 +212,35 @@ def test_temporary_files_are_local(matrix, bucket, tmp_path):
     assert "dropped" in matrix.log()
     matrix.start()
     assert scratch.name not in os.listdir(matrix.path / "A")
+
+
+def test_a_rename_between_two_names_of_a_block_keeps_it(matrix):
+    body = (matrix.path / "A/block_0_0").read_bytes()
+    name = kit.object_name((0, 0), SHAPE, SHARDS)
+    os.rename(matrix.path / "A" / name, matrix.path / "A/block_0_0")
+    os.rename(matrix.path / "A/block_0_0", matrix.path / "A" / name)
+    assert (matrix.path / "A/block_0_0").read_bytes() == body
+
+
+def test_a_directory_that_is_made_again_works_though_a_file_of_the_old_one_is_open(mount):
+    (mount.path / "d").mkdir()
+    (mount.path / "d/x").write_bytes(b"old")
+    with open(mount.path / "d/x", "rb") as f:
+        (mount.path / "d/x").unlink()
+        (mount.path / "d").rmdir()
+        (mount.path / "d").mkdir()
+        (mount.path / "d/x").write_bytes(b"new")
+        assert f.read() == b"old" and (mount.path / "d/x").read_bytes() == b"new"
+
+
+def test_a_moved_name_can_be_written_at_once(mount):
+    """The kernel moves what a listing let it trust along with the name."""
+    for i in range(20):
+        (mount.path / f"a{i}").write_bytes(b"one")
+        assert all(e.stat().st_size == 3 for e in os.scandir(mount.path) if e.is_file())
+        os.rename(mount.path / f"a{i}", mount.path / f"b{i}")
+        with open(mount.path / f"b{i}", "r+b") as f:
+            f.write(b"two")
+        assert (mount.path / f"b{i}").read_bytes() == b"two"
+        os.rename(mount.path / f"b{i}", mount.path / f"b{i}")
+        assert (mount.path / f"b{i}").read_bytes() == b"two"

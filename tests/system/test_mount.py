@@ -168,6 +168,17 @@ def test_a_signal_stores_what_is_finished_and_unmounts(bucket, tmp_path, sig):
     assert bucket.keys(f"{kit.PREFIX}A/0_2_2_2_4_2_") == []
 
 
+def test_the_end_of_one_mount_leaves_the_next_one_alone(dir_bucket, tmp_path):
+    kit.put_matrix(dir_bucket, "A", np.eye(4), (2, 2))
+    for turn in range(10):
+        first = kit.Mount(dir_bucket, tmp_path)
+        first.start()
+        kit.run("fusermount3", "-u", first.path)
+        with kit.Mount(dir_bucket, tmp_path) as second:
+            first.process.wait(timeout=30)
+            assert second.is_mounted() and "A" in os.listdir(second.path), turn
+
+
 def test_a_dead_mount_is_taken_away(bucket, tmp_path):
     kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
     m = kit.Mount(bucket, tmp_path)

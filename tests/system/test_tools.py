@@ -7,7 +7,8 @@ import pytest
 
 from tools_kit import BUILD, bm, environ, good, program, refused  # noqa: F401
 
-COMMANDS = ["create", "diff", "export", "free", "gemm", "import", "info", "ls", "rm"]
+COMMANDS = ["add", "create", "diff", "export", "free", "fsck", "gemm", "import", "info", "ls", "map",
+            "norm", "reblock", "recover", "rm", "scale", "trace", "transpose"]
 
 
 def test_bm_alone_lists_the_commands():

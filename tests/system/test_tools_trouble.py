@@ -137,3 +137,16 @@ def test_two_mounts_of_a_bucket_know_their_matrices_for_the_same(tmp_path):
         with kit.Mount(bucket, tmp_path, name="two") as two:
             refused(2, "the output is an input too", "gemm", one.path / "A", one.path / "A",
                     two.path / "A", "--force")
+
+
+def test_a_file_in_the_way_is_said_to_be_one(plain):
+    (plain / "f").write_text("x")
+    for force in ([], ["--force"]):
+        refused(2, "f: a file is there, where a matrix is a directory", "create", plain / "f",
+                "--shape", "2x2", *force)
+    assert (plain / "f").read_text() == "x"
+    refused(2, "the directory around it does not exist", "create", plain / "no/A", "--shape", "2",
+            hint="mkdir -p makes it")
+    refused(2, "type 'double precision'", "create", plain / "A", "--shape", "2x2", "--dtype",
+            "double precision", hint="f8 is double")
+    refused(2, "f: npy: ", "import", plain / "f", plain / "A", hint="--format raw and its --shape")

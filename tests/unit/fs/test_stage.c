@@ -6,14 +6,12 @@
 #include "tests/kit/rng.h"
 #include "tests/unit/fs/lab.h"
 #include "tests/unit/fs/remote.h"
+#include "tests/unit/fs/stages.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,104 +33,21 @@ int __wrap_fallocate64(int fd, int mode, off_t off, off_t len)
     return -1;
 }
 
-static void stage_drop(struct stage **s)
-{
-    stage_unref(*s);
-}
-
-#define STAGE(s) CLEANUP(stage_drop) struct stage *s = NULL
-
-static void stage_start(struct lab *lab, struct object *base, struct stage **ret)
-{
-    assert_int_equal(stage_new(&lab->fs->stage_conf, base, ret), 0);
-}
-
-/* A stage over an object "k" of `len` bytes of seed 1, that is nowhere but in the store. */
-static void stage_start_over(struct lab *lab, size_t len, struct stage **ret)
-{
-    struct object *base = NULL;
-    struct store_stat stat = lab_put(lab, "k", 1, len);
-    assert_int_equal(objects_open(lab->fs->objects, "k", &stat, &base, &lab->err), 0);
-    stage_start(lab, base, ret);
-    object_unref(base);
-    remote_clear(lab->store);
-}
-
-static int stage_put(struct stage *s, const char *text, uint64_t off)
-{
-    LAB_ANSWER(a);
-    stage_write(s, text, strlen(text), off, false, lab_answer_change, &a);
-    return lab_wait(&a);
-}
-
-static int stage_put_bytes(struct stage *s, unsigned seed, uint64_t off, size_t len)
-{
-    LAB_ANSWER(a);
-    CLEANUP(freep) void *data = lab_bytes(seed, off, len);
-    stage_write(s, data, len, off, false, lab_answer_change, &a);
-    return lab_wait(&a);
-}
-
-static int stage_resize(struct stage *s, uint64_t size)
-{
-    LAB_ANSWER(a);
-    stage_truncate(s, size, lab_answer_change, &a);
-    return lab_wait(&a);
-}
-
-static int stage_ask_room(struct stage *s, uint64_t off, uint64_t len, bool grow)
-{
-    LAB_ANSWER(a);
-    stage_allocate(s, off, len, grow, lab_answer_change, &a);
-    return lab_wait(&a);
-}
-
-/* Whether the stage reads as a text from `off` to its end. */
-static bool stage_says(struct stage *s, const char *text, uint64_t off)
-{
-    LAB_ANSWER(a);
-    stage_read(s, off, 100000, lab_answer_read, &a);
-    return lab_wait(&a) == 0 && a.len == strlen(text) && memcmp(a.data, text, a.len) == 0;
-}
-
-static bool stage_has(struct stage *s, unsigned seed, uint64_t off, size_t len)
-{
-    LAB_ANSWER(a);
-    stage_read(s, off, len, lab_answer_read, &a);
-    return lab_wait(&a) == 0 && a.len == len && lab_is(a.data, seed, off, len);
-}
-
-static bool stage_has_zeros(struct stage *s, uint64_t off, size_t len)
-{
-    LAB_ANSWER(a);
-    CLEANUP(freep) char *zero = calloc(1, len);
-    stage_read(s, off, len, lab_answer_read, &a);
-    return lab_wait(&a) == 0 && a.len == len && memcmp(a.data, zero, len) == 0;
-}
-
-static struct stage_view stage_look(struct stage *s)
-{
-    struct stage_view view = {0};
-    assert_int_equal(stage_hold(s, &view), 0);
-    stage_settle(s, false);
-    return view;
-}
-
 static void stage_starts_empty_and_clean(void **state)
 {
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start(&lab, NULL, &s);
+    stages_start(&lab, NULL, &s);
     assert_int_equal(stage_size(s), 0);
     assert_false(stage_is_dirty(s));
-    assert_true(stage_says(s, "", 0));
-    assert_true(stage_says(s, "", 100));
+    assert_true(stages_says(s, "", 0));
+    assert_true(stages_says(s, "", 100));
     stage_set_dirty(s);
     assert_true(stage_is_dirty(s));
     stage_set_clean(s);
     assert_false(stage_is_dirty(s));
-    struct stage_view view = stage_look(s);
+    struct stage_view view = stages_look(s);
     assert_int_equal(view.size, 0);
     assert_int_equal(view.fd, -1);
     assert_true(view.whole);
@@ -144,18 +59,18 @@ static void stage_reads_what_was_written(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start(&lab, NULL, &s);
+    stages_start(&lab, NULL, &s);
     int64_t before_ns = stage_mtime_ns(s);
-    assert_int_equal(stage_put(s, "world", 6), 0);
+    assert_int_equal(stages_put(s, "world", 6), 0);
     assert_int_equal(stage_size(s), 11);
     assert_true(stage_is_dirty(s));
     assert_true(stage_mtime_ns(s) >= before_ns);
-    assert_true(stage_has_zeros(s, 0, 6));
-    assert_false(stage_look(s).whole);
-    assert_int_equal(stage_put(s, "hello,", 0), 0);
-    assert_true(stage_says(s, "hello,world", 0));
-    assert_true(stage_says(s, "world", 6));
-    struct stage_view view = stage_look(s);
+    assert_true(stages_has_zeros(s, 0, 6));
+    assert_false(stages_look(s).whole);
+    assert_int_equal(stages_put(s, "hello,", 0), 0);
+    assert_true(stages_says(s, "hello,world", 0));
+    assert_true(stages_says(s, "world", 6));
+    struct stage_view view = stages_look(s);
     assert_true(view.whole);
     assert_int_equal(view.size, 11);
     assert_true(view.fd >= 0);
@@ -166,26 +81,26 @@ static void stage_tells_whole_files_from_those_with_holes(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_resize(s, 100), 0);
-    struct stage_view view = stage_look(s);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_resize(s, 100), 0);
+    struct stage_view view = stages_look(s);
     assert_false(view.whole);
     assert_true(view.cut);
     assert_int_equal(view.size, 100);
-    assert_int_equal(stage_put_bytes(s, 3, 0, 99), 0);
-    view = stage_look(s);
+    assert_int_equal(stages_put_bytes(s, 3, 0, 99), 0);
+    view = stages_look(s);
     assert_false(view.whole);
     assert_false(view.cut);
-    assert_int_equal(stage_put_bytes(s, 3, 99, 1), 0);
-    assert_true(stage_look(s).whole);
-    assert_int_equal(stage_resize(s, 50), 0);
-    view = stage_look(s);
+    assert_int_equal(stages_put_bytes(s, 3, 99, 1), 0);
+    assert_true(stages_look(s).whole);
+    assert_int_equal(stages_resize(s, 50), 0);
+    view = stages_look(s);
     assert_true(view.whole);
     assert_true(view.cut);
-    assert_int_equal(stage_resize(s, 60), 0);
-    assert_false(stage_look(s).whole);
-    assert_true(stage_has(s, 3, 0, 50));
-    assert_true(stage_has_zeros(s, 50, 10));
+    assert_int_equal(stages_resize(s, 60), 0);
+    assert_false(stages_look(s).whole);
+    assert_true(stages_has(s, 3, 0, 50));
+    assert_true(stages_has_zeros(s, 50, 10));
 }
 
 static void stage_reads_through_to_its_base(void **state)
@@ -193,11 +108,11 @@ static void stage_reads_through_to_its_base(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start_over(&lab, 4 * STAGE_MIB, &s);
+    stages_start_over(&lab, 4 * STAGE_MIB, &s);
     assert_int_equal(stage_size(s), 4 * STAGE_MIB);
     assert_false(stage_is_dirty(s));
     assert_int_equal(cache_usage(lab.cache), 0); /* and costs nothing */
-    assert_true(stage_has(s, 1, 3 * STAGE_MIB, 1000));
+    assert_true(stages_has(s, 1, 3 * STAGE_MIB, 1000));
     assert_int_equal(remote_count(lab.store).bytes, FILL_CHUNK);
 }
 
@@ -206,7 +121,7 @@ static void stage_loads_its_base_once_for_all_who_write(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start_over(&lab, 2 * STAGE_MIB, &s);
+    stages_start_over(&lab, 2 * STAGE_MIB, &s);
     LAB_ANSWER(a);
     LAB_ANSWER(b);
     LAB_ANSWER(c);
@@ -223,13 +138,13 @@ static void stage_loads_its_base_once_for_all_who_write(void **state)
     assert_int_equal(lab_wait(&c), 0);
     assert_int_equal(remote_count(lab.store).bytes, 2 * STAGE_MIB);
     assert_true(stage_is_mapped_dirty(s));
-    assert_true(stage_has(s, 1, 0, 100));
+    assert_true(stages_has(s, 1, 0, 100));
     LAB_ANSWER(r);
     stage_read(s, 100, 7, lab_answer_read, &r);
     assert_int_equal(lab_wait(&r), 0);
     assert_memory_equal(r.data, "ot3otwo", 7); /* in the order in which they came */
-    assert_true(stage_has(s, 1, 107, 2 * STAGE_MIB - 107));
-    assert_true(stage_look(s).whole); /* what came from the base counts as written */
+    assert_true(stages_has(s, 1, 107, 2 * STAGE_MIB - 107));
+    assert_true(stages_look(s).whole); /* what came from the base counts as written */
     stage_set_clean(s);
     assert_false(stage_is_mapped_dirty(s));
 }
@@ -239,13 +154,13 @@ static void stage_reads_its_base_while_that_is_loaded(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start_over(&lab, 8 * STAGE_MIB, &s);
-    assert_true(stage_has(s, 1, 5 * STAGE_MIB, 1000));
+    stages_start_over(&lab, 8 * STAGE_MIB, &s);
+    assert_true(stages_has(s, 1, 5 * STAGE_MIB, 1000));
     LAB_ANSWER(a);
     remote_shut(lab.store, REMOTE_GET);
     stage_write(s, "x", 1, 0, false, lab_answer_change, &a);
     assert_true(remote_wait(lab.store, 1));
-    assert_true(stage_has(s, 1, 5 * STAGE_MIB, 1000));
+    assert_true(stages_has(s, 1, 5 * STAGE_MIB, 1000));
     remote_open(lab.store);
     assert_int_equal(lab_wait(&a), 0);
 }
@@ -255,14 +170,14 @@ static void stage_does_not_fetch_what_is_thrown_away(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start_over(&lab, 2 * STAGE_MIB, &s);
-    assert_int_equal(stage_resize(s, 0), 0);
-    struct stage_view view = stage_look(s);
+    stages_start_over(&lab, 2 * STAGE_MIB, &s);
+    assert_int_equal(stages_resize(s, 0), 0);
+    struct stage_view view = stages_look(s);
     assert_int_equal(view.size, 0);
     assert_true(view.cut);
-    assert_int_equal(stage_put(s, "new", 0), 0);
-    assert_true(stage_says(s, "new", 0));
-    assert_true(stage_look(s).whole);
+    assert_int_equal(stages_put(s, "new", 0), 0);
+    assert_true(stages_says(s, "new", 0));
+    assert_true(stages_look(s).whole);
     assert_int_equal(remote_count(lab.store).gets, 0);
 }
 
@@ -271,12 +186,12 @@ static void stage_cuts_and_grows_its_base(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start_over(&lab, STAGE_MIB, &s);
-    assert_int_equal(stage_resize(s, 1000), 0);
-    assert_true(stage_has(s, 1, 0, 1000));
-    assert_int_equal(stage_resize(s, 1500), 0);
-    assert_true(stage_has_zeros(s, 1000, 500));
-    assert_false(stage_look(s).whole);
+    stages_start_over(&lab, STAGE_MIB, &s);
+    assert_int_equal(stages_resize(s, 1000), 0);
+    assert_true(stages_has(s, 1, 0, 1000));
+    assert_int_equal(stages_resize(s, 1500), 0);
+    assert_true(stages_has_zeros(s, 1000, 500));
+    assert_false(stages_look(s).whole);
 }
 
 static void stage_fails_writes_when_its_base_cannot_be_loaded(void **state)
@@ -284,12 +199,12 @@ static void stage_fails_writes_when_its_base_cannot_be_loaded(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start_over(&lab, STAGE_MIB, &s);
+    stages_start_over(&lab, STAGE_MIB, &s);
     assert_int_equal(fault_parse(lab.fault, "get:1:broken", NULL), 0);
-    assert_int_equal(stage_put(s, "x", 10), -EIO);
+    assert_int_equal(stages_put(s, "x", 10), -EIO);
     assert_false(stage_is_dirty(s));
-    assert_int_equal(stage_put(s, "x", 10), 0); /* the next one tries again */
-    assert_true(stage_has(s, 1, 11, STAGE_MIB - 11));
+    assert_int_equal(stages_put(s, "x", 10), 0); /* the next one tries again */
+    assert_true(stages_has(s, 1, 11, STAGE_MIB - 11));
 }
 
 static void stage_fails_writes_when_nobody_can_load(void **state)
@@ -297,9 +212,9 @@ static void stage_fails_writes_when_nobody_can_load(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start_over(&lab, STAGE_MIB, &s);
+    stages_start_over(&lab, STAGE_MIB, &s);
     pool_close(lab.fs->load);
-    assert_int_equal(stage_put(s, "x", 10), -ESHUTDOWN);
+    assert_int_equal(stages_put(s, "x", 10), -ESHUTDOWN);
     struct stage_view view;
     assert_int_equal(stage_hold(s, &view), -ESHUTDOWN);
     assert_int_equal(cache_usage(lab.cache), 0);
@@ -310,7 +225,7 @@ static void stage_hold_fails_when_the_base_cannot_be_loaded(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start_over(&lab, STAGE_MIB, &s);
+    stages_start_over(&lab, STAGE_MIB, &s);
     struct stage_view view;
     assert_int_equal(fault_parse(lab.fault, "get:1+:broken", NULL), 0);
     assert_int_equal(stage_hold(s, &view), -EIO);
@@ -324,8 +239,8 @@ static void stage_holds_writes_back_until_it_is_settled(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_put(s, "before", 0), 0);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put(s, "before", 0), 0);
     struct stage_view view;
     LAB_ANSWER(a);
     LAB_ANSWER(b);
@@ -333,14 +248,14 @@ static void stage_holds_writes_back_until_it_is_settled(void **state)
     stage_write(s, "A", 1, 0, false, lab_answer_change, &a);
     stage_truncate(s, 3, lab_answer_change, &b);
     assert_false(lab_has_come(&a));
-    assert_true(stage_says(s, "before", 0));
+    assert_true(stages_says(s, "before", 0));
     char held[6];
     assert_int_equal(pread_full(view.fd, held, 6, 0), 0);
     assert_memory_equal(held, "before", 6);
     stage_settle(s, true);
     assert_int_equal(lab_wait(&a), 0);
     assert_int_equal(lab_wait(&b), 0);
-    assert_true(stage_says(s, "Aef", 0));
+    assert_true(stages_says(s, "Aef", 0));
     assert_true(stage_is_dirty(s)); /* by what was held back */
     assert_int_equal(stage_hold(s, &view), 0);
     stage_settle(s, true);
@@ -352,8 +267,8 @@ static void stage_stays_dirty_when_it_was_not_sent(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_put(s, "x", 0), 0);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put(s, "x", 0), 0);
     struct stage_view view;
     assert_int_equal(stage_hold(s, &view), 0);
     stage_settle(s, false);
@@ -365,7 +280,7 @@ static void stage_holds_a_base_by_loading_it(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start_over(&lab, STAGE_MIB, &s);
+    stages_start_over(&lab, STAGE_MIB, &s);
     struct stage_view view;
     assert_int_equal(stage_hold(s, &view), 0);
     assert_int_equal(view.size, STAGE_MIB);
@@ -408,15 +323,15 @@ static void stage_copies_what_was_published_before_it_changes(void **state)
     LAB(lab, 0);
     STAGE(s);
     struct store_stat stat;
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_put_bytes(s, 5, 0, 2 * STAGE_MIB), 0);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put_bytes(s, 5, 0, 2 * STAGE_MIB), 0);
     stage_freeze(&lab, s, "one", &stat);
     assert_false(stage_is_dirty(s));
-    assert_true(stage_has(s, 5, 0, 2 * STAGE_MIB));
-    assert_int_equal(stage_put(s, "changed", 100), 0);
-    assert_true(stage_has(s, 5, 107, 1000));
-    assert_false(stage_has(s, 5, 100, 7));
-    assert_true(stage_look(s).whole);
+    assert_true(stages_has(s, 5, 0, 2 * STAGE_MIB));
+    assert_int_equal(stages_put(s, "changed", 100), 0);
+    assert_true(stages_has(s, 5, 107, 1000));
+    assert_false(stages_has(s, 5, 100, 7));
+    assert_true(stages_look(s).whole);
     assert_true(stage_cached(&lab, &stat, 5)); /* what was stored is as it was */
 }
 
@@ -426,13 +341,13 @@ static void stage_lets_go_of_what_was_published_when_it_is_emptied(void **state)
     LAB(lab, 0);
     STAGE(s);
     struct store_stat stat;
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_put_bytes(s, 5, 0, STAGE_MIB), 0);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put_bytes(s, 5, 0, STAGE_MIB), 0);
     stage_freeze(&lab, s, "one", &stat);
-    assert_int_equal(stage_resize(s, 0), 0);
-    assert_int_equal(stage_put(s, "new", 0), 0);
-    assert_true(stage_says(s, "new", 0));
-    assert_true(stage_look(s).whole);
+    assert_int_equal(stages_resize(s, 0), 0);
+    assert_int_equal(stages_put(s, "new", 0), 0);
+    assert_true(stages_says(s, "new", 0));
+    assert_true(stages_look(s).whole);
     assert_true(stage_cached(&lab, &stat, 5));
 }
 
@@ -442,8 +357,8 @@ static void stage_runs_what_waited_while_it_was_published(void **state)
     LAB(lab, 0);
     STAGE(s);
     struct store_stat stat = {.size = 1000, .etag = "one"};
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_put_bytes(s, 5, 0, 1000), 0);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put_bytes(s, 5, 0, 1000), 0);
     struct stage_view view;
     LAB_ANSWER(a);
     assert_int_equal(stage_hold(s, &view), 0);
@@ -453,7 +368,7 @@ static void stage_runs_what_waited_while_it_was_published(void **state)
     stage_settle(s, true);
     assert_int_equal(lab_wait(&a), 0);
     assert_true(stage_is_dirty(s));
-    assert_true(stage_has(s, 5, 1, 999));
+    assert_true(stages_has(s, 5, 1, 999));
     assert_true(stage_cached(&lab, &stat, 5));
 }
 
@@ -463,8 +378,8 @@ static void stage_fails_what_waited_when_no_copy_can_be_made(void **state)
     LAB(lab, 0);
     STAGE(s);
     struct store_stat stat = {.size = 1000, .etag = "one"};
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_put_bytes(s, 5, 0, 1000), 0);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put_bytes(s, 5, 0, 1000), 0);
     struct stage_view view;
     LAB_ANSWER(a);
     assert_int_equal(stage_hold(s, &view), 0);
@@ -481,16 +396,16 @@ static void stage_allocates_room(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_put(s, "abc", 0), 0);
-    assert_int_equal(stage_ask_room(s, 0, 10000, false), 0);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put(s, "abc", 0), 0);
+    assert_int_equal(stages_ask_room(s, 0, 10000, false), 0);
     assert_int_equal(stage_size(s), 3);
-    assert_true(stage_look(s).whole);
-    assert_int_equal(stage_ask_room(s, 1000, 1000, true), 0);
+    assert_true(stages_look(s).whole);
+    assert_int_equal(stages_ask_room(s, 1000, 1000, true), 0);
     assert_int_equal(stage_size(s), 2000);
-    assert_true(stage_has_zeros(s, 3, 1997));
-    assert_false(stage_look(s).whole); /* allocated is not written */
-    assert_int_equal(stage_ask_room(s, 0, 10, true), 0);
+    assert_true(stages_has_zeros(s, 3, 1997));
+    assert_false(stages_look(s).whole); /* allocated is not written */
+    assert_int_equal(stages_ask_room(s, 0, 10, true), 0);
     assert_int_equal(stage_size(s), 2000);
 }
 
@@ -499,11 +414,11 @@ static void stage_refuses_what_no_file_can_hold(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_put(s, "x", INT64_MAX), -EFBIG);
-    assert_int_equal(stage_put(s, "x", UINT64_MAX), -EFBIG);
-    assert_int_equal(stage_resize(s, UINT64_MAX), -EFBIG);
-    assert_int_equal(stage_ask_room(s, 1, UINT64_MAX, true), -EFBIG);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put(s, "x", INT64_MAX), -EFBIG);
+    assert_int_equal(stages_put(s, "x", UINT64_MAX), -EFBIG);
+    assert_int_equal(stages_resize(s, UINT64_MAX), -EFBIG);
+    assert_int_equal(stages_ask_room(s, 1, UINT64_MAX, true), -EFBIG);
     assert_int_equal(stage_size(s), 0);
 }
 
@@ -512,14 +427,14 @@ static void stage_fails_writes_below_the_floor(void **state)
     (void)state;
     LAB(lab, .free_min = 1ULL << 60);
     STAGE(s);
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_put(s, "x", 0), -ENOSPC);
-    assert_int_equal(stage_resize(s, 10), -ENOSPC);
-    assert_int_equal(stage_resize(s, 0), 0);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put(s, "x", 0), -ENOSPC);
+    assert_int_equal(stages_resize(s, 10), -ENOSPC);
+    assert_int_equal(stages_resize(s, 0), 0);
     assert_int_equal(stage_size(s), 0);
     STAGE(over);
-    stage_start_over(&lab, 1000, &over);
-    assert_int_equal(stage_put(over, "x", 0), -ENOSPC);
+    stages_start_over(&lab, 1000, &over);
+    assert_int_equal(stages_put(over, "x", 0), -ENOSPC);
 }
 
 static void stage_fails_writes_on_a_full_disk(void **state)
@@ -533,11 +448,11 @@ static void stage_fails_writes_on_a_full_disk(void **state)
     lab_mount_small(scratch_at(&lab.dir, "cache"), 256);
     lab_restart(&lab);
     STAGE(s);
-    stage_start(&lab, NULL, &s);
-    int first = stage_put_bytes(s, 2, 0, 100000);
-    int alloc = stage_ask_room(s, 0, STAGE_MIB, true);
-    int second = stage_put_bytes(s, 2, 100000, 400000);
-    bool kept = stage_has(s, 2, 0, 100000);
+    stages_start(&lab, NULL, &s);
+    int first = stages_put_bytes(s, 2, 0, 100000);
+    int alloc = stages_ask_room(s, 0, STAGE_MIB, true);
+    int second = stages_put_bytes(s, 2, 100000, 400000);
+    bool kept = stages_has(s, 2, 0, 100000);
     stage_unref(TAKE(s));
     fs_free(TAKE(lab.fs));
     cache_close(TAKE(lab.cache));
@@ -548,158 +463,16 @@ static void stage_fails_writes_on_a_full_disk(void **state)
     assert_true(kept);
 }
 
-/* Threads that write every eighth piece. */
-struct stage_writer {
-    struct stage *s;
-    size_t number;
-    uint64_t size;
-    int wrong;
-};
-
-static void *stage_writer_run(void *arg)
-{
-    struct stage_writer *w = arg;
-    enum { PIECE = 5000 };
-    for (uint64_t i = w->number; i * PIECE < w->size; i += 8) {
-        size_t len = (size_t)MIN((uint64_t)PIECE, w->size - i * PIECE);
-        w->wrong += stage_put_bytes(w->s, 6, i * PIECE, len) != 0;
-        w->wrong += !stage_has(w->s, 6, i * PIECE, len);
-    }
-    return NULL;
-}
-
-static void stage_takes_writes_from_many_threads(void **state)
-{
-    (void)state;
-    LAB(lab, 0);
-    for (int over = 0; over < 2; over++) {
-        STAGE(s);
-        if (over)
-            stage_start_over(&lab, STAGE_MIB, &s);
-        else
-            stage_start(&lab, NULL, &s);
-        pthread_t thread[8];
-        struct stage_writer writer[ARRAY_SIZE(thread)];
-        for (size_t i = 0; i < ARRAY_SIZE(thread); i++) {
-            writer[i] = (struct stage_writer){.s = s, .number = i, .size = STAGE_MIB};
-            assert_int_equal(pthread_create(&thread[i], NULL, stage_writer_run, &writer[i]), 0);
-        }
-        for (int i = 0; i < 20; i++) { /* and somebody holds it now and then */
-            struct stage_view view;
-            assert_int_equal(stage_hold(s, &view), 0);
-            stage_settle(s, i % 2);
-        }
-        for (size_t i = 0; i < ARRAY_SIZE(thread); i++) {
-            assert_int_equal(pthread_join(thread[i], NULL), 0);
-            assert_int_equal(writer[i].wrong, 0);
-        }
-        assert_true(stage_has(s, 6, 0, STAGE_MIB));
-        struct stage_view view = stage_look(s);
-        assert_true(view.whole);
-        assert_int_equal(view.size, STAGE_MIB);
-    }
-}
-
-/* Waits until some thread of this process waits for a lock on a file. */
-static void stage_wait_for_blocked_flock(void)
-{
-    int64_t until_ms = clock_ms() + 10000;
-    char wanted[64];
-    (void)snprintf(wanted, sizeof(wanted), " %d ", getpid());
-    while (clock_ms() < until_ms) {
-        char line[256];
-        bool blocked = false;
-        FILE *f = fopen("/proc/locks", "re");
-        assert_non_null(f);
-        while (fgets(line, sizeof(line), f))
-            blocked |= strstr(line, "-> FLOCK") && strstr(line, wanted);
-        (void)fclose(f);
-        if (blocked)
-            return;
-    }
-    fail_msg("nobody waits for a lock");
-}
-
-struct stage_asker {
-    struct stage *s;
-    struct lab_answer *answer;
-};
-
-static void *stage_ask_size(void *arg)
-{
-    struct stage_asker *asker = arg;
-    lab_answer_change(asker->answer, (int)stage_size(asker->s));
-    return NULL;
-}
-
-static void *stage_write_much(void *arg)
-{
-    struct stage *s = arg;
-    (void)stage_put_bytes(s, 2, 0, 3 * STAGE_MIB);
-    return NULL;
-}
-
-/* An eviction may take seconds, and who asks for attributes holds the mutex of all names. */
-static void stage_can_be_asked_for_its_size_while_the_cache_evicts(void **state)
-{
-    (void)state;
-    LAB(lab, .cache_max = 2 * STAGE_MIB);
-    STAGE(s);
-    pthread_t writer;
-    pthread_t reader;
-    LAB_ANSWER(a);
-    stage_start(&lab, NULL, &s);
-    struct stage_asker asker = {s, &a};
-    int lock = open(scratch_at(&lab.dir, "cache/lock"), O_RDWR | O_CLOEXEC);
-    assert_int_equal(flock(lock, LOCK_EX), 0); /* another mount evicts */
-    assert_int_equal(pthread_create(&writer, NULL, stage_write_much, s), 0);
-    stage_wait_for_blocked_flock();
-    assert_int_equal(pthread_create(&reader, NULL, stage_ask_size, &asker), 0);
-    int r = lab_wait(&a);
-    (void)close(lock);
-    (void)pthread_join(writer, NULL);
-    (void)pthread_join(reader, NULL);
-    assert_int_equal(r, 0);
-    assert_true(stage_has(s, 2, 0, 3 * STAGE_MIB));
-}
-
-static void stage_truncations_run_alone(void **state)
-{
-    (void)state;
-    LAB(lab, .cache_max = 2 * STAGE_MIB);
-    STAGE(s);
-    pthread_t writer;
-    LAB_ANSWER(cut);
-    LAB_ANSWER(late);
-    stage_start(&lab, NULL, &s);
-    int lock = open(scratch_at(&lab.dir, "cache/lock"), O_RDWR | O_CLOEXEC);
-    assert_int_equal(flock(lock, LOCK_EX), 0);
-    assert_int_equal(pthread_create(&writer, NULL, stage_write_much, s), 0);
-    stage_wait_for_blocked_flock(); /* the write has begun and asks for room */
-    stage_truncate(s, 10, lab_answer_change, &cut);
-    stage_write(s, "late", 4, 20, false, lab_answer_change, &late);
-    assert_false(lab_has_come(&cut));
-    assert_false(lab_has_come(&late));
-    (void)close(lock);
-    (void)pthread_join(writer, NULL);
-    assert_int_equal(lab_wait(&cut), 0);
-    assert_int_equal(lab_wait(&late), 0);
-    assert_int_equal(stage_size(s), 24);
-    assert_true(stage_has(s, 2, 0, 10));
-    assert_true(stage_has_zeros(s, 10, 10));
-    assert_false(stage_look(s).whole);
-}
-
 static void stage_stays_cut_when_it_is_cut_again(void **state)
 {
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_put(s, "text", 0), 0);
-    assert_int_equal(stage_resize(s, 0), 0);
-    assert_int_equal(stage_resize(s, 0), 0);
-    assert_true(stage_look(s).cut);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put(s, "text", 0), 0);
+    assert_int_equal(stages_resize(s, 0), 0);
+    assert_int_equal(stages_resize(s, 0), 0);
+    assert_true(stages_look(s).cut);
 }
 
 static void stage_knows_that_a_copy_is_whole(void **state)
@@ -708,15 +481,15 @@ static void stage_knows_that_a_copy_is_whole(void **state)
     LAB(lab, 0);
     STAGE(s);
     struct store_stat stat;
-    stage_start(&lab, NULL, &s);
+    stages_start(&lab, NULL, &s);
     /* Backwards with gaps: more ranges than are remembered. */
     for (uint64_t i = EXTENT_RANGES_MAX + 1; i-- > 0;)
-        assert_int_equal(stage_put(s, "x", 2 * i), 0);
-    assert_int_equal(stage_put_bytes(s, 5, 0, 2 * EXTENT_RANGES_MAX + 1), 0);
-    assert_false(stage_look(s).whole); /* it gave up */
+        assert_int_equal(stages_put(s, "x", 2 * i), 0);
+    assert_int_equal(stages_put_bytes(s, 5, 0, 2 * EXTENT_RANGES_MAX + 1), 0);
+    assert_false(stages_look(s).whole); /* it gave up */
     stage_freeze(&lab, s, "one", &stat);
-    assert_int_equal(stage_put(s, "x", 7), 0);
-    assert_true(stage_look(s).whole);
+    assert_int_equal(stages_put(s, "x", 7), 0);
+    assert_true(stages_look(s).whole);
 }
 
 static void stage_gives_a_length_where_no_room_can_be_promised(void **state)
@@ -724,16 +497,16 @@ static void stage_gives_a_length_where_no_room_can_be_promised(void **state)
     (void)state;
     LAB(lab, 0);
     STAGE(s);
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_put(s, "abc", 0), 0);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put(s, "abc", 0), 0);
     stage_fallocate_code = EOPNOTSUPP;
-    assert_int_equal(stage_ask_room(s, 0, 1000, false), 0);
+    assert_int_equal(stages_ask_room(s, 0, 1000, false), 0);
     assert_int_equal(stage_size(s), 3);
-    assert_int_equal(stage_ask_room(s, 0, 2, true), 0);
-    assert_true(stage_says(s, "abc", 0));
-    assert_int_equal(stage_ask_room(s, 0, 1000, true), 0);
+    assert_int_equal(stages_ask_room(s, 0, 2, true), 0);
+    assert_true(stages_says(s, "abc", 0));
+    assert_int_equal(stages_ask_room(s, 0, 1000, true), 0);
     stage_fallocate_code = EINTR;
-    assert_int_equal(stage_ask_room(s, 0, 2000, true), 0);
+    assert_int_equal(stages_ask_room(s, 0, 2000, true), 0);
     assert_int_equal(stage_fallocate_code, 0);
     struct stage_view view;
     struct stat st;
@@ -749,8 +522,8 @@ static void stage_gives_its_room_back(void **state)
     (void)state;
     LAB(lab, 0);
     struct stage *s = NULL;
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_put_bytes(s, 2, 0, STAGE_MIB), 0);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put_bytes(s, 2, 0, STAGE_MIB), 0);
     assert_true(cache_usage(lab.cache) >= STAGE_MIB);
     stage_retire(s);
     assert_int_equal(cache_usage(lab.cache), 0);
@@ -760,8 +533,8 @@ static void stage_gives_its_room_back(void **state)
     stage_unref(s);
     stage_unref(s);
     stage_unref(NULL);
-    stage_start(&lab, NULL, &s);
-    assert_int_equal(stage_put_bytes(s, 2, 0, STAGE_MIB), 0);
+    stages_start(&lab, NULL, &s);
+    assert_int_equal(stages_put_bytes(s, 2, 0, STAGE_MIB), 0);
     stage_unref(s);
     assert_int_equal(cache_usage(lab.cache), 0);
 }
@@ -791,9 +564,6 @@ int main(void)
         cmocka_unit_test(stage_refuses_what_no_file_can_hold),
         cmocka_unit_test(stage_fails_writes_below_the_floor),
         cmocka_unit_test(stage_fails_writes_on_a_full_disk),
-        cmocka_unit_test(stage_takes_writes_from_many_threads),
-        cmocka_unit_test(stage_can_be_asked_for_its_size_while_the_cache_evicts),
-        cmocka_unit_test(stage_truncations_run_alone),
         cmocka_unit_test(stage_stays_cut_when_it_is_cut_again),
         cmocka_unit_test(stage_knows_that_a_copy_is_whole),
         cmocka_unit_test(stage_gives_a_length_where_no_room_can_be_promised),

@@ -233,6 +233,95 @@ static void block_may_be_a_link_but_not_a_fifo_or_a_directory(void **state)
     block_refuses(f, -EBADMSG, "not a file");
 }
 
+/* Reads a box of block_0_0 and compares it with the block as a whole. */
+static void block_check_box(struct fixture *f, const int64_t *start, const int64_t *extent)
+{
+    static const int64_t index[] = {0, 0};
+    const int64_t stride[] = {5 * 8, 8}; /* gaps in the destination stay as they are */
+    double whole[12];
+    double bounce[12];
+    double part[20];
+    struct watch watch = {0};
+    CLEANUP(block_close) struct block b = BLOCK_NONE;
+    for (int i = 0; i < 20; i++)
+        part[i] = -1;
+    f->m.watch = &watch;
+    assert_int_equal(block_open(&f->m, index, &b, NULL), 0);
+    const struct block_box box = {
+        .start = start, .extent = extent, .dst = part, .stride = stride, .bounce = bounce};
+    assert_int_equal(block_read_box(&b, &box, NULL), 0);
+    assert_true(watch.bytes_read >= (uint64_t)(extent[0] * extent[1] * 8));
+    assert_true(watch.bytes_read <= sizeof(whole));
+    assert_int_equal(block_load_rows(&f->m, index, whole, NULL), 0);
+    for (int64_t i = 0; i < 4; i++) {
+        for (int64_t j = 0; j < 5; j++) {
+            bool in = i < extent[0] && j < extent[1];
+            double want = in ? whole[(start[0] + i) * 3 + start[1] + j] : -1;
+            assert_true(part[5 * i + j] == want);
+        }
+    }
+}
+
+static void block_read_box_brings_every_box_of_both_orders(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(freep) double complex *all = calloc(70, sizeof(*all));
+    for (int i = 0; i < 70; i++)
+        all[i] = i;
+    for (int turn = 0; turn < 2; turn++) {
+        matrices_store(&f->m, all, turn == 1);
+        for (int i = 0; i < 4 * 4 * 3 * 3; i++) {
+            const int64_t start[] = {i % 4, i / 16 % 3};
+            const int64_t extent[] = {1 + i / 4 % 4, 1 + i / 48};
+            if (start[0] + extent[0] <= 4 && start[1] + extent[1] <= 3)
+                block_check_box(f, start, extent);
+        }
+    }
+    f->m.watch = NULL;
+}
+
+/* Runs of a page and more are read by themselves, shorter ones with what is between. */
+static void block_read_box_reads_long_runs_only(void **state)
+{
+    struct fixture *f = *state;
+    const struct matrices_spec spec = {
+        .name = "W", .dtype = "f8", .shape = {4, 2000}, .shard = {4, 2000}};
+    static const int64_t index[] = {0, 0};
+    static const int64_t start[] = {1, 100};
+    struct watch watch = {0};
+    CLEANUP(matdir_close) struct matdir m = matrices_random(&f->scratch, &spec, 1);
+    CLEANUP(block_close) struct block b = BLOCK_NONE;
+    CLEANUP(freep) void *dst = block_alloc(&m, 8000, NULL);
+    CLEANUP(freep) void *bounce = block_alloc(&m, 8000, NULL);
+    m.watch = &watch;
+    assert_int_equal(block_open(&m, index, &b, NULL), 0);
+    for (int64_t n = 400; n <= 1600; n += 400) {
+        const int64_t extent[] = {3, n};
+        const int64_t stride[] = {n * 8, 8};
+        const struct block_box box = {
+            .start = start, .extent = extent, .dst = dst, .stride = stride, .bounce = bounce};
+        watch.bytes_read = 0;
+        assert_int_equal(block_read_box(&b, &box, NULL), 0);
+        assert_int_equal(watch.bytes_read, n < 512 ? (2 * 2000 + n) * 8 : 3 * n * 8);
+    }
+}
+
+static void block_load_if_there_tells_what_is_missing(void **state)
+{
+    struct fixture *f = *state;
+    static const int64_t index[] = {0, 0};
+    double data[12] = {5};
+    bool fortran = false;
+    assert_int_equal(block_load_if_there(&f->m, index, data, &fortran, NULL), -ENOENT);
+    assert_int_equal(matdir_set_fill(&f->m, (struct number){3, 0}, NULL), 0);
+    assert_int_equal(block_load_if_there(&f->m, index, data, &fortran, NULL), 0);
+    assert_int_equal(block_load_rows_if_there(&f->m, index, data, NULL), 0);
+    assert_true(data[0] == 5);
+    assert_int_equal(block_store(&f->m, index, data, NULL), 0);
+    assert_int_equal(block_load_if_there(&f->m, index, data, &fortran, NULL), 1);
+    assert_int_equal(block_load_rows_if_there(&f->m, index, data, NULL), 1);
+}
+
 static void block_alloc_says_how_much_there_is_not(void **state)
 {
     struct fixture *f = *state;
@@ -261,6 +350,9 @@ int main(void)
         BLOCK_TEST(block_that_is_none_of_this_matrix_is_refused_with_the_reason),
         BLOCK_TEST(block_with_a_long_header_is_read),
         BLOCK_TEST(block_may_be_a_link_but_not_a_fifo_or_a_directory),
+        BLOCK_TEST(block_read_box_brings_every_box_of_both_orders),
+        BLOCK_TEST(block_read_box_reads_long_runs_only),
+        BLOCK_TEST(block_load_if_there_tells_what_is_missing),
         BLOCK_TEST(block_alloc_says_how_much_there_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -216,6 +216,35 @@ static void element_has_nan_finds_it_in_every_float_type(void **state)
     assert_false(element_has_nan(element_type("i8"), "\xff\xff\xff\xff\xff\xff\xff\xff", 1));
 }
 
+static void element_to_json_is_read_back_the_same(void **state)
+{
+    (void)state;
+    static const char *const text[] = {
+        "2.5", "nan", "-inf", "1-2j", "inf+nanj", "0", "9007199254740991"};
+    for (size_t i = 0; i < ARRAY_SIZE(text); i++) {
+        struct number v;
+        struct number back;
+        assert_int_equal(element_parse(text[i], &v, NULL), 0);
+        CLEANUP(json_freep) struct cJSON *item = element_to_json(v);
+        assert_int_equal(element_from_json(item, &back, NULL), 0);
+        assert_true(v.re == back.re || (isnan(v.re) && isnan(back.re)));
+        assert_true(v.im == back.im || (isnan(v.im) && isnan(back.im)));
+    }
+}
+
+static void element_conjugate_turns_complex_types_only(void **state)
+{
+    (void)state;
+    float single[] = {1, 2, 3, -4};
+    double whole[] = {1, 2, 3, -4};
+    element_conjugate(element_type("c8"), single, 2);
+    assert_true(single[0] == 1 && single[1] == -2 && single[2] == 3 && single[3] == 4);
+    element_conjugate(element_type("c16"), whole, 2);
+    assert_true(whole[0] == 1 && whole[1] == -2 && whole[2] == 3 && whole[3] == 4);
+    element_conjugate(element_type("f8"), whole, 4);
+    assert_true(whole[0] == 1 && whole[1] == -2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +256,8 @@ int main(void)
         cmocka_unit_test(element_halves_survive_the_round_trip),
         cmocka_unit_test(element_halves_round_to_even),
         cmocka_unit_test(element_swap_turns_each_part_of_big_endian_types),
+        cmocka_unit_test(element_to_json_is_read_back_the_same),
+        cmocka_unit_test(element_conjugate_turns_complex_types_only),
         cmocka_unit_test(element_has_nan_finds_it_in_every_float_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -527,6 +527,47 @@ static void s3_lists_nothing_that_it_did_not_ask_for(void **state)
     }
 }
 
+#define WRITE_ID "0123456789abcdef0123456789abcdef"
+#define HEAD_BY(write_id)                                                \
+    {                                                                    \
+        "HTTP/1.1 200 OK\r\n" ETAG "x-amz-meta-bmfs-write-id: " write_id \
+        "\r\nContent-Length: 4\r\n\r\n",                                 \
+            CANNED_KEEP, 0                                               \
+    }
+
+static void s3_takes_no_success_for_one_that_tells_of_an_error(void **state)
+{
+    (void)state;
+    static const struct canned_reply reply[] = {
+        {ERROR("200 OK", ETAG, "InternalError"), CANNED_CLOSE, 0},
+        {ERROR("200 OK", "", "AccessDenied"), CANNED_CLOSE, 0},
+    };
+    CLEANUP(canned_freep) struct canned *server = canned_new(reply, ARRAY_SIZE(reply));
+    CLEANUP(store_freep) struct store *st = s3_open(server);
+    assert_int_equal(s3_put_text(st, NULL, NULL), -EAGAIN);
+    assert_int_equal(store_del(st, "k", NULL, NULL), -EACCES);
+}
+
+/* What is there may be an older version, or somebody else's. */
+static void s3_looks_for_its_write_id_when_a_put_names_no_version(void **state)
+{
+    (void)state;
+    static const struct canned_reply reply[] = {
+        {OK(""), CANNED_KEEP, 0}, HEAD_BY(WRITE_ID),
+        {OK(""), CANNED_KEEP, 0}, HEAD_BY("fedcba9876543210fedcba9876543210"),
+        {OK(""), CANNED_KEEP, 0}, HEAD_OF("e"),
+    };
+    CLEANUP(canned_freep) struct canned *server = canned_new(reply, ARRAY_SIZE(reply));
+    CLEANUP(store_freep) struct store *st = s3_open(server);
+    const struct store_body body = {.head = "body", .head_len = 4, .fd = -1};
+    const struct store_put put = {.write_id = WRITE_ID};
+    struct store_stat stat;
+    assert_int_equal(store_put(st, "k", &body, &put, &stat, NULL), 0);
+    assert_string_equal(stat.etag, "e");
+    assert_int_equal(store_put(st, "k", &body, &put, &stat, NULL), -EAGAIN);
+    assert_int_equal(store_put(st, "k", &body, &put, &stat, NULL), -EAGAIN);
+}
+
 static void s3_refuses_keys_that_cannot_be(void **state)
 {
     (void)state;
@@ -560,6 +601,8 @@ int main(void)
         cmocka_unit_test(s3_believes_a_verdict_that_was_kept),
         cmocka_unit_test(s3_lists_by_the_older_way_where_there_is_no_other),
         cmocka_unit_test(s3_lists_nothing_that_it_did_not_ask_for),
+        cmocka_unit_test(s3_takes_no_success_for_one_that_tells_of_an_error),
+        cmocka_unit_test(s3_looks_for_its_write_id_when_a_put_names_no_version),
         cmocka_unit_test(s3_refuses_keys_that_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

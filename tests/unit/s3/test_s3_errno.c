@@ -73,7 +73,7 @@ static void errno_of_curl_codes(void **state)
         {CURLE_RECV_ERROR, -EAGAIN},
         {CURLE_PARTIAL_FILE, -EAGAIN},
         {CURLE_SEND_FAIL_REWIND, -EAGAIN},
-        {CURLE_WEIRD_SERVER_REPLY, -EBADMSG},
+        {CURLE_WEIRD_SERVER_REPLY, -EAGAIN},
         {CURLE_PEER_FAILED_VERIFICATION, -EIO},
         {CURLE_URL_MALFORMAT, -EINVAL},
         {CURLE_OUT_OF_MEMORY, -ENOMEM},

@@ -1,0 +1,149 @@
+#include "ops/fsck.h"
+
+#include "base/crc32c.h"
+#include "matrix/name.h"
+#include "ops/block.h"
+#include "ops/inventory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+enum { FSCK_CRC_DIGITS = 8 };
+
+struct fsck_run {
+    const struct matdir *m;
+    const struct fsck *how;
+    struct fsck_result *result;
+};
+
+static void fsck_say(const struct fsck_run *run, const struct err *err)
+{
+    run->result->wrong++;
+    run->how->fn(run->how->arg, err->msg);
+}
+
+/* Faults that stand for the whole matrix: the header says nothing about these files. */
+static void fsck_count(const struct fsck_run *run, int64_t count, const char *what)
+{
+    struct err err = {0};
+    if (count == 0)
+        return;
+    (void)err_set(&err, 0, "%s: %lld %s", run->m->path, (long long)count, what);
+    fsck_say(run, &err);
+}
+
+/* The CRC-32C that was stored with an open block: 1 when it is known, 0, or -errno. */
+static int fsck_stored_crc(int fd, uint32_t *ret)
+{
+    char text[FSCK_CRC_DIGITS + 1] = "";
+    char *end = NULL;
+    ssize_t n = fgetxattr(fd, "user.bmfs.crc32c", text, FSCK_CRC_DIGITS);
+    if (n < 0 && (errno == ENODATA || errno == EOPNOTSUPP))
+        return 0;
+    if (n < 0)
+        return -errno;
+    unsigned long crc = strtoul(text, &end, 16);
+    if (n != FSCK_CRC_DIGITS || *end)
+        return 0;
+    *ret = (uint32_t)crc;
+    return 1;
+}
+
+static int fsck_read(const struct fsck_run *run, const struct block *b, struct err *err)
+{
+    uint32_t stored = 0;
+    uint32_t real = 0;
+    uint64_t size = b->npy.data_off + b->npy.data_len;
+    int r = crc32c_fd(b->fd, 0, size, 0, &real);
+    if (r < 0)
+        return err_errno(err, r, "cannot be read");
+    watch_read(run->m->watch, size);
+    r = fsck_stored_crc(b->fd, &stored);
+    if (r < 0)
+        return err_errno(err, r, "its CRC-32C cannot be asked for");
+    if (r == 0)
+        run->result->unchecked++;
+    else if (real != stored)
+        return err_set(err, -EBADMSG, "the bytes have the CRC-32C %08x, stored with them is %08x",
+                       real, stored);
+    return 0;
+}
+
+/* Opens a block, which checks its npy header against that of the matrix, and reads it. */
+static int fsck_deep(const struct fsck_run *run, const int64_t *index, struct err *err)
+{
+    char name[NAME_FILE_SIZE];
+    CLEANUP(block_close) struct block b = BLOCK_NONE;
+    int r = block_open(run->m, index, &b, err);
+    if (r < 0)
+        return r;
+    r = fsck_read(run, &b, err);
+    return r < 0 ? err_prefix(err, r, "%s/%s", run->m->path,
+                              name_file(run->m->header.grid.ndim, index, name))
+                 : 0;
+}
+
+/* Whether a block's size can be: its elements after some npy header. */
+static int fsck_size(const struct fsck_run *run, const int64_t *index, struct err *err)
+{
+    struct stat st;
+    struct npy npy;
+    char name[NAME_FILE_SIZE];
+    const struct header *h = &run->m->header;
+    npy_for_block(&h->grid, h->dtype, index, &npy);
+    (void)name_file(h->grid.ndim, index, name);
+    uint64_t len = h->dtype.size;
+    for (int a = 0; a < npy.ndim; a++)
+        len *= (uint64_t)npy.shape[a];
+    if (fstatat(run->m->fd, name, &st, 0) < 0)
+        return err_errno(err, -errno, "%s/%s", run->m->path, name);
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, -EBADMSG, "%s/%s: not a file", run->m->path, name);
+    uint64_t size = (uint64_t)st.st_size;
+    if (size < len + NPY_HEAD_MIN || size > len + NPY_HEAD_MAX)
+        return err_set(
+            err, -EBADMSG,
+            "%s/%s: %llu bytes, its elements alone are %llu and their header at least %d",
+            run->m->path, name, (unsigned long long)size, (unsigned long long)len, NPY_HEAD_MIN);
+    return 0;
+}
+
+/* A block that has gone since it was listed is no fault of the matrix. */
+static void fsck_block(const struct fsck_run *run, int64_t rank)
+{
+    struct err err = {0};
+    int64_t index[GRID_NDIM_MAX];
+    grid_unrank(&run->m->header.grid, rank, index);
+    int r = run->how->deep ? fsck_deep(run, index, &err) : fsck_size(run, index, &err);
+    if (r == -ENOENT) {
+        run->result->blocks--;
+        run->result->missing++;
+    } else if (r < 0) {
+        fsck_say(run, &err);
+    }
+}
+
+int fsck_matrix(const struct matdir *m, const struct fsck *how, struct fsck_result *ret,
+                struct err *err)
+{
+    CLEANUP(inventory_fini) struct inventory in = {0};
+    const struct fsck_run run = {.m = m, .how = how, .result = ret};
+    *ret = (struct fsck_result){0};
+    int r = inventory_load(m, false, &in, err);
+    if (r < 0)
+        return r;
+    ret->blocks = (int64_t)in.count;
+    ret->missing = in.total - (int64_t)in.count;
+    ret->scratch = in.scratch;
+    fsck_count(&run, in.outside, "blocks outside the grid");
+    fsck_count(&run, in.others, "files that are neither header nor block");
+    watch_steps(m->watch, (int64_t)in.count);
+    for (size_t i = 0; i < in.count; i++) {
+        fsck_block(&run, in.rank[i]);
+        watch_done(m->watch, 1);
+    }
+    return 0;
+}

@@ -1,0 +1,50 @@
+#include "tools/pass.h"
+
+#include "tools/text.h"
+
+int pass_open(struct cmd_call *call, const char *path, struct matdir *ret, struct err *err)
+{
+    report_input(&call->report, path);
+    int r = matdir_open(path, ret, err);
+    ret->watch = &call->watch;
+    return r;
+}
+
+static void pass_report(struct cmd_call *call, const struct matdir *m, bool done)
+{
+    const struct grid *g = &m->header.grid;
+    double seconds = (double)(clock_ns() - call->progress.start_ns) * 1e-9;
+    char shape[TEXT_SIZES_SIZE];
+    char block[TEXT_SIZES_SIZE];
+    char in[TEXT_BYTES_SIZE];
+    char out[TEXT_BYTES_SIZE];
+    report_text(&call->report, "output", m->path);
+    report_header(&call->report, &m->header);
+    report_int(&call->report, "bytes_read", (int64_t)call->watch.bytes_read);
+    report_int(&call->report, "bytes_written", (int64_t)call->watch.bytes_written);
+    if (done)
+        cmd_say(call, "%s: %s %s in blocks of %s, read %s, wrote %s in %.2f s", m->path,
+                text_sizes(g->shape, g->ndim, shape), dtype_name(m->header.dtype),
+                text_sizes(g->shard, g->ndim, block),
+                text_bytes((double)call->watch.bytes_read, in),
+                text_bytes((double)call->watch.bytes_written, out), seconds);
+}
+
+int pass_run(struct cmd_call *call, const struct pass *p, struct err *err)
+{
+    CLEANUP(matdir_close) struct matdir m = MATDIR_NONE;
+    int r = output_check(&p->out, err);
+    if (r == 0)
+        r = cmd_progress(call, p->label, "blocks", err);
+    if (r == 0)
+        r = output_make(&p->out, p->header, &m, err);
+    if (r < 0)
+        return r;
+    m.watch = &call->watch;
+    r = p->run(p->arg, &m, err);
+    if (r < 0)
+        output_is_incomplete(&p->out, err);
+    progress_stop(&call->progress, r == 0);
+    pass_report(call, &m, r == 0);
+    return r;
+}
