@@ -201,6 +201,18 @@ static void ops_open_read_job(void *arg)
     ops_job_err(job, r);
 }
 
+/* The kernel's entry has moved to another name with a rename: that is to be looked up anew, and not
+ * in what is remembered of it. */
+static bool ops_is_to_be_found_locked(struct node *n)
+{
+    struct place place;
+    if (!n->moved_dir)
+        return false;
+    if (resolve_place_locked(n->moved_dir, n->moved_name, false, &place, NULL) == 0)
+        folder_changed_locked(n->moved_dir, place.obj);
+    return true;
+}
+
 static void ops_open_read(fuse_req_t req, fuse_ino_t ino, struct node *n, int flags)
 {
     struct fs *fs = ops_fs(req);
@@ -209,10 +221,10 @@ static void ops_open_read(fuse_req_t req, fuse_ino_t ino, struct node *n, int fl
     {
         LOCK_SCOPE(&fs->mu);
         fresh = node_use_token_locked(n, fuse_req_ctx(req)->pid) || fs->conf.immutable;
-        moved = n->moved_dir;
+        moved = ops_is_to_be_found_locked(n);
     }
     if (moved) {
-        (void)fuse_reply_err(req, ESTALE); /* the name is another one's now: look it up */
+        (void)fuse_reply_err(req, ESTALE);
         return;
     }
     ops_submit(&(struct ops_call){.req = req,
