@@ -187,6 +187,8 @@ static void ops_open_read_job(void *arg)
         struct store_stat stat = node_object_stat(n);
         r = objects_open(job->fs->objects, key, &stat, &v.object, &err);
     }
+    if (r == 0)
+        r = object_check(v.object, &err);
     if (r == 0) {
         resolve_look(n, v.object);
         r = view_open(job->fs->objects, key, v.object, n->view, &source, &err);
@@ -291,15 +293,8 @@ static int ops_reserve_writer(struct ops_job *job, const struct place *place, co
     LOCK_SCOPE(&job->fs->mu);
     struct writer *w = writer_find_locked(n->dir, n->text, place);
     bool made = false;
-    if (w && w->handles == 0 && w->error < 0) {
-        writer_unlink_locked(w,
-                             false); /* its bytes are being put aside; who comes now starts anew */
-        w = NULL;
-    }
-    if (w && w->handles == 0 && !writer_has_process_locked(w, job->process)) {
-        /* Left incomplete by somebody else: a new writer starts from what is stored. */
-        writer_unlink_locked(w, true);
-        writer_linger_locked(w, false);
+    if (w && writer_is_abandoned_locked(w, job->process)) {
+        writer_abandon_locked(w); /* who comes now starts from what is stored */
         w = NULL;
     }
     if (!w) {
@@ -609,6 +604,10 @@ static int ops_create_writer(struct ops_job *job, struct writer **ret, bool *ret
     if (r < 0)
         return r;
     struct writer *w = writer_find_locked(d, job->name, &place);
+    if (w && writer_is_abandoned_locked(w, writer_process(job->tid))) {
+        writer_abandon_locked(w);
+        w = NULL;
+    }
     if (w && (job->flags & O_EXCL))
         return err_set(err, -EEXIST, "it is being written already");
     *ret_made = !w;
@@ -626,6 +625,7 @@ static int ops_create_writer(struct ops_job *job, struct writer **ret, bool *ret
         if (place.kind == PLACE_SCRATCH)
             writer_linger_locked(w, true);
     }
+    w->opening++;
     *ret = w;
     return 0;
 }
@@ -669,6 +669,7 @@ static void ops_create_job(void *arg)
     struct err err = {0};
     struct writer *w = NULL;
     bool made = false;
+    writer_expire(fs);
     int r = resolve_prepare(job->node->dir, job->name, &err);
     if (r == 0)
         r = ops_create_writer(job, &w, &made, &err);
@@ -687,8 +688,11 @@ static void ops_create_job(void *arg)
             (void)fs_refuse(r, "create", job->name, &err);
         ops_job_err(job, r);
     }
-    if (w)
-        writer_unref(w);
+    if (w) {
+        LOCK_SCOPE(&fs->mu);
+        w->opening--;
+        writer_unref_locked(w);
+    }
 }
 
 void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
