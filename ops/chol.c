@@ -252,6 +252,15 @@ uint64_t chol_bound(const struct chol *c)
     return (uint64_t)(MAX(flow, n * (n + 1) / 2) * element);
 }
 
+struct run_traffic chol_numpywren(const struct chol *c)
+{
+    int64_t n = chol_blocks(c);
+    int64_t solves = n * (n - 1) / 2;
+    int64_t updates = n * (n - 1) / 2 * (n + 1) / 3;
+    return (struct run_traffic){.reads = n + 2 * solves + 3 * updates,
+                                .writes = n + solves + updates};
+}
+
 /* --- the loop nest --- */
 
 /* One walk. Below, L(i, j) is a block of the factor, and C(i, j) one of the super-block's on its

@@ -262,6 +262,17 @@ uint64_t gemm_bound(const struct gemm *g)
     return (uint64_t)(MAX(once, flow) * element);
 }
 
+struct run_traffic gemm_numpywren(const struct gemm *g)
+{
+    struct gemm_size s = gemm_sizes(g);
+    struct run_traffic each = {.reads = 2 * s.k + 1, .writes = s.k + 1}; /* of a block of C */
+    for (int64_t left = s.k; left > 1; left = run_ceil(left, 4)) {
+        each.reads += left;
+        each.writes += run_ceil(left, 4);
+    }
+    return (struct run_traffic){.reads = s.m * s.n * each.reads, .writes = s.m * s.n * each.writes};
+}
+
 /* --- the loop nest --- */
 
 /* One walk. */

@@ -49,6 +49,10 @@ uint64_t gemm_memory_min(const struct gemm *g);
  * 2 m n k / sqrt(S), but at least each operand once. */
 uint64_t gemm_bound(const struct gemm *g);
 
+/* Blocks that numpywren's task graph for the product A B moves: all partial products are stored,
+ * and added by fours. */
+struct run_traffic gemm_numpywren(const struct gemm *g);
+
 /* The loop nest. *g has a layout and outlives it. */
 struct run_algorithm gemm_algorithm(const struct gemm *g);
 
