@@ -44,6 +44,8 @@ void kernel_add(struct tile a, struct tile c);
 /* c := c + alpha I. */
 void kernel_shift(double complex alpha, struct tile c);
 
+double complex kernel_element(struct tile t, int i, int j);
+
 /* The real part of an element. */
 double kernel_real(struct tile t, int i, int j);
 
