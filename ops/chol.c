@@ -81,45 +81,9 @@ int chol_plan(const struct chol *c, struct header *ret, struct err *err)
     return 0;
 }
 
-struct chol_missing {
-    const struct chol *c;
-    int64_t index[2];
-};
-
-/* Stops at a missing block that will be read. */
-static int chol_see_missing(void *arg, int64_t rank)
-{
-    struct chol_missing *m = arg;
-    grid_unrank(&m->c->a->header.grid, rank, m->index);
-    return m->c->upper ? m->index[0] <= m->index[1] : m->index[0] >= m->index[1];
-}
-
 int chol_check_inputs(const struct chol *c, struct err *err)
 {
-    CLEANUP(inventory_fini) struct inventory in = {0};
-    struct chol_missing missing = {.c = c};
-    int r = c->a->has_fill ? 0 : inventory_load(c->a, false, &in, err);
-    if (r < 0 || c->a->has_fill || !inventory_each_missing(&in, chol_see_missing, &missing))
-        return r;
-    (void)err_set(err, -ENOENT, "%s/block_%lld_%lld: the block is missing", c->a->path,
-                  (long long)missing.index[0], (long long)missing.index[1]);
-    err_hint(err, "bm ls --missing lists them; a fill_value in the header would stand for them");
-    return -ENOENT;
-}
-
-static double complex chol_element(struct tile t, int i, int j)
-{
-    const void *at = tile_part(t, i, j, 1, 1).a;
-    switch (t.type) {
-    case 's':
-        return (double)*(const float *)at;
-    case 'd':
-        return *(const double *)at;
-    case 'c':
-        return *(const float complex *)at;
-    default:
-        return *(const double complex *)at;
-    }
+    return inventory_check_triangle(c->a, c->upper, err);
 }
 
 /* What rounding may make of two elements that are each other's conjugates: products that were
@@ -139,8 +103,8 @@ static int chol_check_tile(const struct chol *c, int64_t block, struct tile t, s
     long long first = (long long)grid_block_start(&c->a->header.grid, 0, block);
     for (int i = 0; i < t.m; i++) {
         for (int j = 0; j <= i; j++) {
-            double complex x = chol_element(t, i, j);
-            double complex y = conj(chol_element(t, j, i));
+            double complex x = kernel_element(t, i, j);
+            double complex y = conj(kernel_element(t, j, i));
             if (cabs(x - y) > most) /* NaN: no */
                 return err_set(err, -EINVAL,
                                "%s: not Hermitian: (%lld, %lld) is %.6g%+.6gi, (%lld, %lld) is "
@@ -252,6 +216,15 @@ uint64_t chol_bound(const struct chol *c)
     return (uint64_t)(MAX(flow, n * (n + 1) / 2) * element);
 }
 
+struct run_traffic chol_numpywren(const struct chol *c)
+{
+    int64_t n = chol_blocks(c);
+    int64_t solves = n * (n - 1) / 2;
+    int64_t updates = n * (n - 1) / 2 * (n + 1) / 3;
+    return (struct run_traffic){.reads = n + 2 * solves + 3 * updates,
+                                .writes = n + solves + updates};
+}
+
 /* --- the loop nest --- */
 
 /* One walk. Below, L(i, j) is a block of the factor, and C(i, j) one of the super-block's on its
@@ -294,11 +267,10 @@ static struct slot *chol_tile(struct chol_walk *w, int64_t i, int64_t j)
 static void chol_update(struct chol_walk *w, int64_t i, int64_t j, struct slot *a, struct slot *b)
 {
     static const struct step_args minus = {.transa = 'n', .transb = 'c', .alpha = -1};
-    static const struct step_args none = {.transa = 'n'};
     if (result_had(w->out, i, j))
         return;
     if (i == j)
-        engine_step(w->e, &grain_herk, &none, chol_tile(w, i, j), a, NULL);
+        engine_step(w->e, &grain_herk, &minus, chol_tile(w, i, j), a, NULL);
     else
         engine_step(w->e, &grain_gemm, &minus, chol_tile(w, i, j), a, b);
 }
@@ -316,10 +288,15 @@ static void chol_factor(struct chol_walk *w, int64_t j)
 /* L(i, j) := C(i, j) L(j, j)^-H. */
 static void chol_solve(struct chol_walk *w, int64_t i, int64_t j, struct slot *l)
 {
-    static const struct step_args none = {.transa = 'n'};
+    const struct step_args solve = {.side = 'r',
+                                    .uplo = 'l',
+                                    .transa = 'c',
+                                    .diag = 'n',
+                                    .matrix = w->x->a,
+                                    .row = j * chol_block(w->x)};
     if (result_had(w->out, i, j))
         return;
-    engine_step(w->e, &grain_trsm_right, &none, chol_tile(w, i, j), l, NULL);
+    engine_step(w->e, &grain_trsm, &solve, chol_tile(w, i, j), l, NULL);
     engine_publish(w->e, w->out, i, j, *chol_at(w, i, j));
 }
 

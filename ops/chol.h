@@ -47,6 +47,9 @@ uint64_t chol_memory_min(const struct chol *c);
  * triangle once. */
 uint64_t chol_bound(const struct chol *c);
 
+/* Blocks that numpywren's task graph moves: each update of a block is stored. */
+struct run_traffic chol_numpywren(const struct chol *c);
+
 /* The loop nest. *c has a layout and outlives it. */
 struct run_algorithm chol_algorithm(const struct chol *c);
 

@@ -2,6 +2,7 @@
 
 #include "ops/grain.h"
 #include "ops/inventory.h"
+#include "ops/sum.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -156,11 +157,18 @@ int gemm_check_inputs(const struct gemm *g, struct err *err)
 
 /* --- the layout --- */
 
-/* Sizes in blocks, and bytes of one. */
+/* Sizes in blocks, and bytes of one; of C's with what is summed apart. */
 struct gemm_size {
     int64_t m, n, k;
     uint64_t a, b, c;
 };
+
+static struct sum_cut gemm_cut(const struct gemm *g)
+{
+    int64_t block = gemm_shard(g->a, g->transa, 1);
+    return sum_cut_of(gemm_shape(g->a, g->transa, 0), gemm_shape(g->b, g->transb, 1),
+                      run_ceil(gemm_shape(g->a, g->transa, 1), block), block);
+}
 
 static uint64_t gemm_bytes(const struct matdir *m, int64_t rows, int64_t columns)
 {
@@ -172,12 +180,13 @@ static struct gemm_size gemm_sizes(const struct gemm *g)
     int64_t bm = gemm_shard(g->a, g->transa, 0);
     int64_t bk = gemm_shard(g->a, g->transa, 1);
     int64_t bn = gemm_shard(g->b, g->transb, 1);
+    struct sum_cut cut = gemm_cut(g);
     return (struct gemm_size){.m = run_ceil(gemm_shape(g->a, g->transa, 0), bm),
                               .n = run_ceil(gemm_shape(g->b, g->transb, 1), bn),
                               .k = run_ceil(gemm_shape(g->a, g->transa, 1), bk),
                               .a = gemm_bytes(g->a, bm, bk),
                               .b = gemm_bytes(g->b, bk, bn),
-                              .c = gemm_bytes(g->a, bm, bn)};
+                              .c = gemm_bytes(g->a, bm, bn) * (uint64_t)sum_tiles(&cut)};
 }
 
 uint64_t gemm_memory_min(const struct gemm *g)
@@ -262,6 +271,17 @@ uint64_t gemm_bound(const struct gemm *g)
     return (uint64_t)(MAX(once, flow) * element);
 }
 
+struct run_traffic gemm_numpywren(const struct gemm *g)
+{
+    struct gemm_size s = gemm_sizes(g);
+    struct run_traffic each = {.reads = 2 * s.k + 1, .writes = s.k + 1}; /* of a block of C */
+    for (int64_t left = s.k; left > 1; left = run_ceil(left, 4)) {
+        each.reads += left;
+        each.writes += run_ceil(left, 4);
+    }
+    return (struct run_traffic){.reads = s.m * s.n * each.reads, .writes = s.m * s.n * each.writes};
+}
+
 /* --- the loop nest --- */
 
 /* One walk. */
@@ -270,10 +290,10 @@ struct gemm_walk {
     struct result *out;
     struct engine *e;
     struct source a, b, d;
-    int64_t inner;       /* blocks along k */
+    struct sum_cut cut;  /* of k */
     int64_t i0, i1;      /* the super-block's rows of blocks */
     int64_t j0, j1;      /* and columns */
-    struct slot **c;     /* owned: its blocks, row by row */
+    struct sum *c;       /* owned: its blocks, row by row */
     struct slot **panel; /* owned: the line of A or B that stays */
 };
 
@@ -290,7 +310,7 @@ static struct slot *gemm_load_b(struct gemm_walk *w, int64_t k, int64_t j)
 }
 
 /* Where block (i, j) of the super-block is. */
-static struct slot **gemm_at(struct gemm_walk *w, int64_t i, int64_t j)
+static struct sum *gemm_at(struct gemm_walk *w, int64_t i, int64_t j)
 {
     return &w->c[(i - w->i0) * (w->j1 - w->j0) + j - w->j0];
 }
@@ -309,10 +329,10 @@ static struct slot *gemm_start(struct gemm_walk *w, int64_t i, int64_t j)
 
 static void gemm_end(struct gemm_walk *w, int64_t i, int64_t j)
 {
-    struct slot **c = gemm_at(w, i, j);
-    engine_publish(w->e, w->out, i, j, *c);
-    engine_drop(w->e, *c);
-    *c = NULL;
+    struct sum *s = gemm_at(w, i, j);
+    engine_publish(w->e, w->out, i, j, s->c);
+    engine_drop(w->e, s->c);
+    s->c = NULL;
 }
 
 /* c(i, j) += alpha a b, unless it is there. */
@@ -321,13 +341,15 @@ static void gemm_product(struct gemm_walk *w, int64_t i, int64_t j, int64_t k, s
 {
     const struct step_args args = {
         .transa = w->g->transa, .transb = w->g->transb, .alpha = w->g->alpha};
-    struct slot **c = gemm_at(w, i, j);
+    const int64_t index[] = {i, j};
+    struct sum *s = gemm_at(w, i, j);
     if (result_had(w->out, i, j))
         return;
     if (k == 0)
-        *c = gemm_start(w, i, j);
-    engine_step(w->e, &grain_gemm, &args, *c, a, b);
-    if (k == w->inner - 1)
+        s->c = gemm_start(w, i, j);
+    engine_step(w->e, &grain_gemm, &args, sum_target(s, &w->cut, k, w->e, w->out, index), a, b);
+    sum_added(s, &w->cut, k, w->e);
+    if (k == w->cut.inner - 1)
         gemm_end(w, i, j);
 }
 
@@ -384,7 +406,7 @@ static void gemm_added(struct gemm_walk *w)
         for (int64_t j = w->j0; j < w->j1; j++) {
             if (result_had(w->out, i, j))
                 continue;
-            *gemm_at(w, i, j) = gemm_start(w, i, j);
+            gemm_at(w, i, j)->c = gemm_start(w, i, j);
             gemm_end(w, i, j);
         }
     }
@@ -398,9 +420,9 @@ static void gemm_super_block(struct gemm_walk *w, bool keeps_a)
     if (done)
         return;
     engine_task(w->e);
-    if (w->g->alpha == 0 || w->inner == 0)
+    if (w->g->alpha == 0 || w->cut.inner == 0)
         gemm_added(w);
-    for (int64_t k = 0; w->g->alpha != 0 && k < w->inner; k++) {
+    for (int64_t k = 0; w->g->alpha != 0 && k < w->cut.inner; k++) {
         if (keeps_a)
             gemm_rank_keeping_a(w, k);
         else
@@ -433,12 +455,12 @@ static void gemm_walk(const void *x, struct result *out, struct engine *e)
                           .a = {.m = g->a, .stamps = g->stamps_a},
                           .b = {.m = g->b, .stamps = g->stamps_b},
                           .d = {.m = g->d, .stamps = g->stamps_d},
-                          .inner = s.k};
+                          .cut = gemm_cut(g)};
     if (gemm_layout(g, &l, NULL) < 0)
         return; /* the caller has asked before */
     size_t rows = (size_t)run_ceil(s.m, l.parts_m);
     size_t columns = (size_t)run_ceil(s.n, l.parts_n);
-    w.c = calloc(rows * columns + 1, sizeof(struct slot *));
+    w.c = calloc(rows * columns + 1, sizeof(*w.c));
     w.panel = calloc(MAX(rows, columns) + 1, sizeof(struct slot *));
     if (w.c && w.panel)
         gemm_super_blocks(&w, &s, &l);

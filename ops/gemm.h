@@ -5,8 +5,8 @@
  *
  * The blocks of op(A) and op(B) must meet: along the inner dimension both are cut alike. C is cut
  * as op(A) is along its rows and op(B) along its columns. Each block of C is summed over ascending
- * k and written once. NaN and infinities go through as IEEE arithmetic has it, except that operands
- * with a factor of 0 are not read at all.
+ * k, in chunks where C is small and k is long (ops/sum.h), and written once. NaN and infinities go
+ * through as IEEE arithmetic has it, except that operands with a factor of 0 are not read at all.
  *
  * As many blocks of C stay in memory as fit, a super-block, while A and B stream past it: that
  * moves the fewest bytes. One more line of A's or B's blocks stays with them, and one block of the
@@ -42,12 +42,16 @@ struct gemm_layout {
  * and B fit. */
 int gemm_layout(const struct gemm *g, struct gemm_layout *ret, struct err *err);
 
-/* Bytes of two blocks of A and B and one of C: the least memory. */
+/* Bytes of two blocks of A and B and one of C, with what is summed apart: the least memory. */
 uint64_t gemm_memory_min(const struct gemm *g);
 
 /* Bytes that any order of the products must read with that memory S (in elements):
  * 2 m n k / sqrt(S), but at least each operand once. */
 uint64_t gemm_bound(const struct gemm *g);
+
+/* Blocks that numpywren's task graph for the product A B moves: all partial products are stored,
+ * and added by fours. */
+struct run_traffic gemm_numpywren(const struct gemm *g);
 
 /* The loop nest. *g has a layout and outlives it. */
 struct run_algorithm gemm_algorithm(const struct gemm *g);

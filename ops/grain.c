@@ -5,6 +5,7 @@
 #include "ops/tri.h"
 
 #include <errno.h>
+#include <math.h>
 
 /* Pieces along n rows or columns. */
 static int grain_count(int n)
@@ -131,7 +132,7 @@ const struct step_kind grain_add = {
     .flops = grain_each_flops,
 };
 
-static int grain_shift_pieces(const struct step_args *x, int phase)
+static int grain_one(const struct step_args *x, int phase)
 {
     (void)x;
     (void)phase;
@@ -154,12 +155,12 @@ static int64_t grain_shift_flops(const struct step_args *x)
 
 const struct step_kind grain_shift = {
     .name = "shift",
-    .pieces = grain_shift_pieces,
+    .pieces = grain_one,
     .run = grain_shift_run,
     .flops = grain_shift_flops,
 };
 
-/* --- out -= in[0] in[0]^H --- */
+/* --- out += alpha in[0] in[0]^H --- */
 
 static int grain_herk_pieces(const struct step_args *x, int phase)
 {
@@ -176,16 +177,20 @@ static int grain_herk_run(const struct step_args *x, int phase, int piece, struc
     (void)err;
     grain_pair_at(piece, &i, &j);
     struct tile c = grain_at(x->out, i, j);
+    bool turned = x->transa != 'n';
+    struct tile a = turned ? grain_columns(x->in[0], i) : grain_rows(x->in[0], i);
+    struct tile b = turned ? grain_columns(x->in[0], j) : grain_rows(x->in[0], j);
     if (i == j)
-        tri_herk(grain_rows(x->in[0], i), c);
+        tri_herk(x->transa, creal(x->alpha), a, c);
     else
-        kernel_gemm('n', 'c', -1, grain_rows(x->in[0], i), grain_rows(x->in[0], j), c);
+        kernel_gemm(turned ? 'c' : 'n', turned ? 'n' : 'c', x->alpha, a, b, c);
     return 0;
 }
 
 static int64_t grain_herk_flops(const struct step_args *x)
 {
-    return grain_pair(x->out.type) * x->out.m * (x->out.m + 1) / 2 * x->in[0].n;
+    int64_t k = x->transa == 'n' ? x->in[0].n : x->in[0].m;
+    return grain_pair(x->out.type) * x->out.m * (x->out.m + 1) / 2 * k;
 }
 
 const struct step_kind grain_herk = {
@@ -197,56 +202,89 @@ const struct step_kind grain_herk = {
     .flops = grain_herk_flops,
 };
 
-/* --- triangular systems: rows, or columns, of the right-hand side are independent --- */
+/* --- the other triangle of a Hermitian matrix --- */
 
-static int grain_trsm_right_run(const struct step_args *x, int phase, int piece, struct err *err)
+static int64_t grain_no_flops(const struct step_args *x)
 {
-    (void)phase;
-    (void)err;
-    tri_trsm_right(x->in[0], grain_rows(x->out, piece));
+    (void)x;
     return 0;
 }
 
-static int64_t grain_trsm_right_flops(const struct step_args *x)
+static int grain_turn_run(const struct step_args *x, int phase, int piece, struct err *err)
 {
-    return grain_pair(x->out.type) / 2 * x->out.m * x->out.n * x->out.n;
+    (void)phase;
+    (void)err;
+    tri_turn(grain_columns(x->in[0], piece), grain_rows(x->out, piece));
+    return 0;
 }
 
-const struct step_kind grain_trsm_right = {
-    .name = "trsm",
+const struct step_kind grain_turn = {
+    .name = "turn",
     .inputs = 1,
-    .counts = true,
     .pieces = grain_strips,
-    .run = grain_trsm_right_run,
-    .flops = grain_trsm_right_flops,
+    .run = grain_turn_run,
+    .flops = grain_no_flops,
 };
 
-static int grain_trsm_left_pieces(const struct step_args *x, int phase)
+static int grain_mirror_run(const struct step_args *x, int phase, int piece, struct err *err)
 {
     (void)phase;
-    return grain_count(x->out.n);
-}
-
-static int grain_trsm_left_run(const struct step_args *x, int phase, int piece, struct err *err)
-{
-    (void)phase;
+    (void)piece;
     (void)err;
-    tri_trsm_left(x->transa, x->in[0], grain_columns(x->out, piece));
+    tri_mirror(x->out);
     return 0;
 }
 
-static int64_t grain_trsm_left_flops(const struct step_args *x)
+const struct step_kind grain_mirror = {
+    .name = "mirror",
+    .pieces = grain_one,
+    .run = grain_mirror_run,
+    .flops = grain_no_flops,
+};
+
+/* --- triangular systems: columns, or rows, of the right-hand side are independent --- */
+
+static int grain_trsm_pieces(const struct step_args *x, int phase)
 {
-    return grain_pair(x->out.type) / 2 * x->out.m * x->out.m * x->out.n;
+    (void)phase;
+    return grain_count(x->side == 'l' ? x->out.n : x->out.m);
 }
 
-const struct step_kind grain_trsm_left = {
+static int grain_check_diagonal(const struct step_args *x, struct err *err)
+{
+    for (int i = 0; i < x->in[0].m; i++) {
+        double complex d = kernel_element(x->in[0], i, i);
+        long long row = (long long)x->row + i;
+        if (d != 0 && isfinite(creal(d)) && isfinite(cimag(d)))
+            continue;
+        return err_set(err, -EDOM, "%s: singular: element (%lld, %lld) is %.3g",
+                       x->matrix ? x->matrix->path : "the matrix", row, row, creal(d));
+    }
+    return 0;
+}
+
+static int grain_trsm_run(const struct step_args *x, int phase, int piece, struct err *err)
+{
+    int r = x->diag == 'u' ? 0 : grain_check_diagonal(x, err);
+    (void)phase;
+    if (r == 0)
+        tri_trsm(x->side, x->uplo, x->transa, x->diag, x->in[0],
+                 x->side == 'l' ? grain_columns(x->out, piece) : grain_rows(x->out, piece));
+    return r;
+}
+
+static int64_t grain_trsm_flops(const struct step_args *x)
+{
+    return grain_pair(x->out.type) / 2 * x->out.m * x->out.n * x->in[0].m;
+}
+
+const struct step_kind grain_trsm = {
     .name = "trsm",
     .inputs = 1,
     .counts = true,
-    .pieces = grain_trsm_left_pieces,
-    .run = grain_trsm_left_run,
-    .flops = grain_trsm_left_flops,
+    .pieces = grain_trsm_pieces,
+    .run = grain_trsm_run,
+    .flops = grain_trsm_flops,
 };
 
 /* --- out := L, for each column of grains: factor the diagonal one, solve below, update to the
@@ -295,14 +333,14 @@ static int grain_potrf_run(const struct step_args *x, int phase, int piece, stru
         i = tri_potrf(diagonal);
         return i > 0 ? grain_potrf_failed(x, k * GRAIN + i - 1, err) : 0;
     case GRAIN_SOLVE:
-        tri_trsm_right(diagonal, grain_at(x->out, k + 1 + piece, k));
+        tri_trsm('r', 'l', 'c', 'n', diagonal, grain_at(x->out, k + 1 + piece, k));
         return 0;
     default:
         grain_pair_at(piece, &i, &j);
         i += k + 1;
         j += k + 1;
         if (i == j)
-            tri_herk(grain_at(x->out, i, k), grain_at(x->out, i, i));
+            tri_herk('n', -1, grain_at(x->out, i, k), grain_at(x->out, i, i));
         else
             kernel_gemm('n', 'c', -1, grain_at(x->out, i, k), grain_at(x->out, j, k),
                         grain_at(x->out, i, j));

@@ -21,14 +21,18 @@ extern const struct step_kind grain_add;
 /* The diagonal of out += alpha */
 extern const struct step_kind grain_shift;
 
-/* The lower triangle of out -= in[0] in[0]^H */
+/* The lower triangle of out += alpha in[0] in[0]^H, or alpha in[0]^H in[0] with transa 'c'; alpha
+ * is real */
 extern const struct step_kind grain_herk;
 
-/* out := out in[0]^-H, where in[0] is lower triangular */
-extern const struct step_kind grain_trsm_right;
+/* out := op(in[0])^-1 out, or out op(in[0])^-1; see tri_trsm(). -EDOM: singular; says where. */
+extern const struct step_kind grain_trsm;
 
-/* out := op(in[0])^-1 out, where in[0] is lower triangular and op is transa */
-extern const struct step_kind grain_trsm_left;
+/* out := in[0]^H */
+extern const struct step_kind grain_turn;
+
+/* Makes out, of which the lower triangle counts, Hermitian. */
+extern const struct step_kind grain_mirror;
 
 /* The lower triangle of out := L with L L^H = out. -EDOM: not positive definite; says where. */
 extern const struct step_kind grain_potrf;

@@ -82,6 +82,13 @@ static int job_differs(const char *path, const struct cJSON *there, const struct
     return -EINVAL;
 }
 
+static int job_refuse(const char *path, const char *why, struct err *err)
+{
+    (void)err_set(err, -EINVAL, "%s: %s", path, why);
+    err_hint(err, "--resume goes on with what the same command began");
+    return -EINVAL;
+}
+
 int job_check(const char *path, const struct header *there, const struct header *now,
               struct err *err)
 {
@@ -89,10 +96,9 @@ int job_check(const char *path, const struct header *there, const struct header 
     const struct cJSON *new = header_extra(now, job_field);
     const struct cJSON *item = NULL;
     if (!header_equal(there, now))
-        return err_set(err, -EINVAL, "%s: it has another shape, type or blocks than the result",
-                       path);
+        return job_refuse(path, "it has another shape, type or blocks than the result", err);
     if (!old || !new)
-        return err_set(err, -EINVAL, "%s: its header does not say what made it", path);
+        return job_refuse(path, "its header does not say what made it", err);
     cJSON_ArrayForEach(item, new)
     {
         const struct cJSON *was = cJSON_GetObjectItemCaseSensitive(old, item->string);

@@ -233,6 +233,21 @@ void kernel_shift(double complex alpha, struct tile c)
     }
 }
 
+double complex kernel_element(struct tile t, int i, int j)
+{
+    const void *at = kernel_at(t, i, j);
+    switch (t.type) {
+    case 's':
+        return (double)*(const float *)at;
+    case 'd':
+        return *(const double *)at;
+    case 'c':
+        return *(const float complex *)at;
+    default:
+        return *(const double complex *)at;
+    }
+}
+
 double kernel_real(struct tile t, int i, int j)
 {
     const void *at = kernel_at(t, i, j);

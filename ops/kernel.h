@@ -24,8 +24,7 @@ const char *kernel_version(void);
 const char *kernel_core(void);
 
 /* The best core that this processor can run and OpenBLAS has, when it is better than the one it
- * took: releases older than a processor fall back to one of 2004, at a tenth of the speed. NULL:
- * all is well. */
+ * took: releases older than a processor fall back to one of 2004. NULL: all is well. */
 const char *kernel_better_core(void);
 
 /* Whether this processor can run the code for a core; one that it cannot would end the process. */
@@ -44,6 +43,8 @@ void kernel_add(struct tile a, struct tile c);
 
 /* c := c + alpha I. */
 void kernel_shift(double complex alpha, struct tile c);
+
+double complex kernel_element(struct tile t, int i, int j);
 
 /* The real part of an element. */
 double kernel_real(struct tile t, int i, int j);

@@ -30,6 +30,11 @@ int run_plan(const struct run_algorithm *a, const struct matdir *out, bool fresh
 int run_do(const struct run_algorithm *a, const struct matdir *out, const struct run_conf *conf,
            struct engine_count *ret, struct err *err);
 
+/* Blocks that another way of computing moves. */
+struct run_traffic {
+    int64_t reads, writes;
+};
+
 /* Super-blocks along one axis: `total` blocks in `parts` of about equal size; part p begins here.
  */
 static inline int64_t run_part(int64_t total, int64_t parts, int64_t p)

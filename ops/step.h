@@ -19,9 +19,10 @@ struct step_args {
     struct tile in[STEP_INPUTS_MAX];
     struct tile out;
     char transa, transb;
+    char side, uplo, diag; /* of triangular systems, as BLAS has them */
     double complex alpha;
-    /* For messages: the matrix that `out` belongs to, its place on the diagonal and its first row.
-     */
+    /* For messages: the matrix that `out`, or a triangular `in`, belongs to, its place on the
+     * diagonal and its first row. */
     const struct matdir *matrix;
     int64_t block, row;
 };

@@ -3,6 +3,7 @@
 #include "ops/block.h"
 #include "ops/kernel.h"
 #include "ops/rand.h"
+#include "ops/tri.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -168,6 +169,22 @@ static void verify_product_fini(struct verify_product *v)
     verify_vector_fini(&v->y);
 }
 
+/* Random x for a result's columns; bx and y of zeros, as long as what is between and its rows. */
+static int verify_product_init(struct verify_product *v, const struct matdir *out, int64_t between,
+                               struct err *err)
+{
+    struct dtype t = element_native(out->header.dtype);
+    int64_t n = out->header.grid.shape[1];
+    int r = verify_vector_init(&v->x, dtype_blas(t), n, err);
+    if (r == 0)
+        r = verify_vector_init(&v->bx, dtype_blas(t), between, err);
+    if (r == 0)
+        r = verify_vector_init(&v->y, dtype_blas(t), out->header.grid.shape[0], err);
+    if (r == 0)
+        rand_fill(RAND_UNIFORM, VERIFY_SEED, 0, (size_t)n, t, v->x.x);
+    return r;
+}
+
 /* y := alpha op(A) (op(B) x) + beta D x - C x; and what |y| is to be measured by. */
 static int verify_difference(const struct gemm *g, const struct matdir *c, struct verify_product *v,
                              double *ret_scale, struct err *err)
@@ -198,19 +215,13 @@ static double verify_ratio(double difference, double unit)
 int verify_gemm(const void *x, const struct matdir *c, double *ret, struct err *err)
 {
     const struct gemm *g = x;
-    struct dtype t = element_native(c->header.dtype);
-    char type = dtype_blas(t);
+    char type = dtype_blas(element_native(c->header.dtype));
     double scale = 0;
     int64_t k = g->a->header.grid.shape[g->transa == 'n' ? 1 : 0];
     CLEANUP(verify_product_fini) struct verify_product v = {0};
-    int r = verify_vector_init(&v.x, type, c->header.grid.shape[1], err);
-    if (r == 0)
-        r = verify_vector_init(&v.bx, type, k, err);
-    if (r == 0)
-        r = verify_vector_init(&v.y, type, c->header.grid.shape[0], err);
+    int r = verify_product_init(&v, c, k, err);
     if (r < 0)
         return r;
-    rand_fill(RAND_UNIFORM, VERIFY_SEED, 0, (size_t)v.x.n, t, v.x.x);
     r = verify_difference(g, c, &v, &scale, err);
     *ret = verify_ratio(verify_norm(&v.y), scale * verify_eps(type) * (double)MAX(k, (int64_t)1));
     return r;
@@ -218,40 +229,25 @@ int verify_gemm(const void *x, const struct matdir *c, double *ret, struct err *
 
 /* --- factors --- */
 
-/* Makes a tile of which the lower triangle counts Hermitian. */
-static void verify_mirror(struct tile t)
-{
-    size_t element = tile_element(t.type);
-    for (int i = 0; i < t.m; i++) {
-        for (int j = i + 1; j < t.n; j++) {
-            char *to = tile_part(t, i, j, 1, 1).a;
-            memcpy(to, tile_part(t, j, i, 1, 1).a, element);
-            if (t.type == 'c')
-                *(float *)(void *)(to + sizeof(float)) *= -1;
-            if (t.type == 'z')
-                *(double *)(void *)(to + sizeof(double)) *= -1;
-        }
-    }
-}
-
-/* y += A x, where A's lower triangle stands for all; and A's norm. */
-static int verify_hermitian(const struct chol *c, const struct verify_vector *x,
-                            const struct verify_vector *y, double *ret_norm, struct err *err)
+/* y += alpha A x, where A's lower triangle, or its upper one, stands for all; and A's norm. */
+static int verify_hermitian(const struct matdir *a, bool upper, double alpha,
+                            const struct verify_vector *x, const struct verify_vector *y,
+                            double *ret_norm, struct err *err)
 {
     struct verify_pass p;
     double sum = 0;
-    int r = verify_pass_init(&p, c->a, err);
-    p.turned = c->upper;
+    int r = verify_pass_init(&p, a, err);
+    p.turned = upper;
     for (int64_t i = 0; r == 0 && i < verify_blocks(&p, 0); i++) {
         for (int64_t j = 0; r == 0 && j <= i; j++) {
             r = verify_load(&p, i, j, err);
             if (r < 0)
                 break;
             if (i == j)
-                verify_mirror(p.tile);
-            verify_multiply(&p, 'n', 1, x, y);
+                tri_mirror(p.tile);
+            verify_multiply(&p, 'n', alpha, x, y);
             if (i != j)
-                verify_multiply(&p, 'c', 1, x, y);
+                verify_multiply(&p, 'c', alpha, x, y);
             sum += verify_squares(p.tile) * (i == j ? 1 : 2);
         }
     }
@@ -299,7 +295,7 @@ static void verify_add(double alpha, const struct verify_vector *x, const struct
 static int verify_chol_difference(const struct chol *c, const struct matdir *l,
                                   struct verify_product *v, double *ret_norm, struct err *err)
 {
-    int r = verify_hermitian(c, &v->x, &v->y, ret_norm, err);
+    int r = verify_hermitian(c->a, c->upper, 1, &v->x, &v->y, ret_norm, err);
     if (r == 0)
         r = verify_factor(c, l, 'c', 1, &v->x, &v->bx, err);
     if (r == 0)
@@ -312,21 +308,154 @@ static int verify_chol_difference(const struct chol *c, const struct matdir *l,
 int verify_chol(const void *x, const struct matdir *l, double *ret, struct err *err)
 {
     const struct chol *c = x;
-    struct dtype t = element_native(l->header.dtype);
-    char type = dtype_blas(t);
+    char type = dtype_blas(element_native(l->header.dtype));
     int64_t n = l->header.grid.shape[0];
     double norm = 0;
     CLEANUP(verify_product_fini) struct verify_product v = {0};
-    int r = verify_vector_init(&v.x, type, n, err);
-    if (r == 0)
-        r = verify_vector_init(&v.bx, type, n, err);
-    if (r == 0)
-        r = verify_vector_init(&v.y, type, n, err);
+    int r = verify_product_init(&v, l, n, err);
     if (r < 0)
         return r;
-    rand_fill(RAND_UNIFORM, VERIFY_SEED, 0, (size_t)n, t, v.x.x);
     r = verify_chol_difference(c, l, &v, &norm, err);
     *ret = verify_ratio(verify_norm(&v.y), (norm + fabs(c->reg)) * verify_norm(&v.x) *
                                                verify_eps(type) * (double)MAX(n, (int64_t)1));
+    return r;
+}
+
+/* --- triangular systems --- */
+
+/* Makes the other triangle of a diagonal block 0, and the diagonal 1 where it does not count. */
+static void verify_mask(const struct trsm *x, struct tile t)
+{
+    static const double complex zero; /* of every type */
+    for (int i = 0; i < t.m; i++) {
+        for (int j = 0; j < t.n; j++) {
+            bool other = x->uplo == 'l' ? j > i : j < i;
+            if (other || (i == j && x->diag == 'u'))
+                memcpy(tile_part(t, i, j, 1, 1).a, &zero, tile_element(t.type));
+        }
+    }
+    if (x->diag == 'u')
+        kernel_shift(1, t);
+}
+
+/* y += alpha op(T) x; and T's norm. */
+static int verify_triangle(const struct trsm *t, char trans, double alpha,
+                           const struct verify_vector *x, const struct verify_vector *y,
+                           double *ret_norm, struct err *err)
+{
+    struct verify_pass p;
+    double sum = 0;
+    int r = verify_pass_init(&p, t->t, err);
+    for (int64_t i = 0; r == 0 && i < verify_blocks(&p, 0); i++) {
+        for (int64_t j = 0; r == 0 && j < verify_blocks(&p, 1); j++) {
+            if (t->uplo == 'l' ? j > i : j < i)
+                continue;
+            r = verify_load(&p, i, j, err);
+            if (r < 0)
+                break;
+            if (i == j)
+                verify_mask(t, p.tile);
+            verify_multiply(&p, trans, alpha, x, y);
+            sum += verify_squares(p.tile);
+        }
+    }
+    verify_pass_fini(&p);
+    *ret_norm = sqrt(sum);
+    return r;
+}
+
+/* y := op(T) (X x) - B x, or X (op(T) x) - B x. */
+static int verify_trsm_difference(const struct trsm *t, const struct matdir *out,
+                                  struct verify_product *v, double *ret_scale, struct err *err)
+{
+    double norm_t = 0;
+    double norm_x = 0;
+    double norm_b = 0;
+    bool left = t->side == 'l';
+    int r = left ? verify_apply(out, 'n', 1, &v->x, &v->bx, &norm_x, err)
+                 : verify_triangle(t, t->trans, 1, &v->x, &v->bx, &norm_t, err);
+    if (r == 0)
+        r = left ? verify_triangle(t, t->trans, 1, &v->bx, &v->y, &norm_t, err)
+                 : verify_apply(out, 'n', 1, &v->bx, &v->y, &norm_x, err);
+    if (r == 0)
+        r = verify_apply(t->b, 'n', -1, &v->x, &v->y, &norm_b, err);
+    *ret_scale = (norm_t * norm_x + norm_b) * verify_norm(&v->x);
+    return r;
+}
+
+int verify_trsm(const void *x, const struct matdir *out, double *ret, struct err *err)
+{
+    const struct trsm *t = x;
+    int64_t n = t->t->header.grid.shape[0];
+    double scale = 0;
+    CLEANUP(verify_product_fini) struct verify_product v = {0};
+    int r = verify_product_init(&v, out, n, err);
+    if (r == 0)
+        r = verify_trsm_difference(t, out, &v, &scale, err);
+    if (r == 0)
+        *ret = verify_ratio(verify_norm(&v.y),
+                            scale * verify_eps(v.x.type) * (double)MAX(n, (int64_t)1));
+    return r;
+}
+
+/* y := L (L^H (X x)) - B x */
+static int verify_solve_difference(const struct solve *s, const struct matdir *out,
+                                   struct verify_product *v, const struct verify_vector *between,
+                                   double *ret_scale, struct err *err)
+{
+    double norm_l = 0;
+    double norm_x = 0;
+    double norm_b = 0;
+    char first = s->forward.trans == 'n' ? 'c' : 'n';
+    int r = verify_apply(out, 'n', 1, &v->x, &v->bx, &norm_x, err);
+    if (r == 0)
+        r = verify_triangle(&s->forward, first, 1, &v->bx, between, &norm_l, err);
+    if (r == 0)
+        r = verify_triangle(&s->forward, s->forward.trans, 1, between, &v->y, &norm_l, err);
+    if (r == 0)
+        r = verify_apply(s->forward.b, 'n', -1, &v->x, &v->y, &norm_b, err);
+    *ret_scale = (norm_l * norm_l * norm_x + norm_b) * verify_norm(&v->x);
+    return r;
+}
+
+int verify_solve(const void *x, const struct matdir *out, double *ret, struct err *err)
+{
+    const struct solve *s = x;
+    int64_t n = out->header.grid.shape[0];
+    double scale = 0;
+    CLEANUP(verify_product_fini) struct verify_product v = {0};
+    CLEANUP(verify_vector_fini) struct verify_vector between = {0};
+    int r = verify_product_init(&v, out, n, err);
+    if (r == 0)
+        r = verify_vector_init(&between, v.x.type, n, err);
+    if (r == 0)
+        r = verify_solve_difference(s, out, &v, &between, &scale, err);
+    if (r == 0)
+        *ret = verify_ratio(verify_norm(&v.y),
+                            scale * verify_eps(v.x.type) * (double)MAX(n, (int64_t)1));
+    return r;
+}
+
+/* --- a matrix times its transpose --- */
+
+int verify_syrk(const void *x, const struct matdir *c, double *ret, struct err *err)
+{
+    const struct syrk *s = x;
+    int64_t k = s->a->header.grid.shape[s->trans == 'n' ? 1 : 0];
+    char first = s->trans == 'n' ? 'c' : 'n';
+    double norm = 0;
+    double ignored = 0;
+    CLEANUP(verify_product_fini) struct verify_product v = {0};
+    int r = verify_product_init(&v, c, k, err);
+    if (r == 0)
+        r = verify_apply(s->a, first, 1, &v.x, &v.bx, &norm, err);
+    if (r == 0)
+        r = verify_apply(s->a, s->trans, 1, &v.bx, &v.y, &norm, err);
+    if (r == 0)
+        r = verify_hermitian(c, false, -1, &v.x, &v.y, &ignored, err);
+    if (r == 0)
+        *ret =
+            verify_ratio(verify_norm(&v.y), norm * norm * verify_norm(&v.x) * verify_eps(v.x.type) *
+                                                (double)MAX(k, (int64_t)1));
     return r;
 }

@@ -8,6 +8,8 @@
 
 #include "ops/chol.h"
 #include "ops/gemm.h"
+#include "ops/solve.h"
+#include "ops/syrk.h"
 
 /* |C x - (alpha op(A) (op(B) x) + beta D x)| over
  * k eps (|alpha| |A| |B| + |beta| |D|) |x|; `x` is a struct gemm. NaN when NaN is met. */
@@ -15,5 +17,15 @@ int verify_gemm(const void *x, const struct matdir *c, double *ret, struct err *
 
 /* |(A + reg I) x - L (L^H x)| over n eps |A| |x|; `x` is a struct chol. */
 int verify_chol(const void *x, const struct matdir *l, double *ret, struct err *err);
+
+/* |C x - A (A^H x)| over k eps |A|^2 |x|, where C's lower triangle stands for all; `x` is a struct
+ * syrk. NaN when NaN is met. */
+int verify_syrk(const void *x, const struct matdir *c, double *ret, struct err *err);
+
+/* |op(T) X x - B x|, or |X op(T) x - B x|, over n eps (|T| |X| + |B|) |x|; `x` is a struct trsm. */
+int verify_trsm(const void *x, const struct matdir *out, double *ret, struct err *err);
+
+/* |L L^H X x - B x| over n eps (|L|^2 |X| + |B|) |x|; `x` is a struct solve. */
+int verify_solve(const void *x, const struct matdir *out, double *ret, struct err *err);
 
 #endif

@@ -92,6 +92,6 @@ int cmd_progress_resumable(struct cmd_call *call, const char *label, const char 
 
 extern const struct cmd cmd_add, cmd_chol, cmd_create, cmd_diff, cmd_export, cmd_free, cmd_fsck,
     cmd_gemm, cmd_import, cmd_info, cmd_logdet, cmd_ls, cmd_map, cmd_norm, cmd_reblock, cmd_recover,
-    cmd_rm, cmd_scale, cmd_trace, cmd_transpose;
+    cmd_rm, cmd_scale, cmd_solve, cmd_syrk, cmd_trace, cmd_transpose, cmd_trsm;
 
 #endif

@@ -96,6 +96,7 @@ static int cmd_chol_compute(struct cmd_call *call, struct chol *x, struct stamps
     c->algorithm = chol_algorithm(x);
     c->verify = verify_chol;
     c->bound = chol_bound(x);
+    c->numpywren = chol_numpywren(x);
     c->bound_text = "max(n^3 / (3 sqrt(2) sqrt(S)), n (n + 1) / 2) elements, S being the memory";
     return compute_run(call, c, err);
 }

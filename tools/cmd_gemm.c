@@ -166,6 +166,7 @@ static int cmd_gemm_compute(struct cmd_call *call, struct cmd_gemm_inputs *in, s
     c->algorithm = gemm_algorithm(g);
     c->verify = verify_gemm;
     c->bound = gemm_bound(g);
+    c->numpywren = gemm_numpywren(g);
     c->bound_text = "max(2 m n k / sqrt(S), m k + k n) elements, S being the memory";
     return compute_run(call, c, err);
 }

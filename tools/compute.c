@@ -38,6 +38,7 @@ static struct output compute_output(const struct cmd_call *call, const struct co
     return (struct output){.path = c->path,
                            .force = conf->force,
                            .resume = conf->resume,
+                           .resumes = true,
                            .input = (const struct matdir *const *)c->input,
                            .inputs = (int)ARRAY_SIZE(c->input)};
 }
@@ -63,6 +64,14 @@ static double compute_ratio(const struct compute *c, const struct engine_count *
     return c->bound > 0 ? (double)n->bytes_read / (double)c->bound : NAN;
 }
 
+static void compute_report_numpywren(struct report *out, const struct compute *c)
+{
+    struct report theirs = {.root = cJSON_CreateObject()};
+    report_int(&theirs, "read", c->numpywren.reads);
+    report_int(&theirs, "write", c->numpywren.writes);
+    report_item(out, "numpywren", theirs.root);
+}
+
 static void compute_report_count(struct cmd_call *call, const struct compute *c,
                                  const struct engine_count *n)
 {
@@ -78,9 +87,27 @@ static void compute_report_count(struct cmd_call *call, const struct compute *c,
     report_int(out, "bytes_bound", (int64_t)c->bound);
     report_text(out, "bound", c->bound_text);
     report_real(out, "bytes_ratio", compute_ratio(c, n));
+    if (c->numpywren.writes > 0)
+        compute_report_numpywren(out, c);
     report_int(out, "memory", (int64_t)c->memory);
     report_int(out, "memory_held", (int64_t)n->memory_held);
     report_int(out, "threads", c->threads);
+}
+
+/* How the plan compares with what must be read, and with what numpywren moves. */
+static void compute_print_compared(const struct compute *c, const struct engine_count *n)
+{
+    char bytes[TEXT_BYTES_SIZE];
+    int64_t theirs = c->numpywren.reads + c->numpywren.writes;
+    if (c->bound > 0)
+        (void)printf("lower bound  %s to read: %s; the plan reads %.2f times that\n",
+                     text_bytes((double)c->bound, bytes), c->bound_text, compute_ratio(c, n));
+    if (theirs > 0)
+        (void)printf(
+            "numpywren    %lld blocks read, %lld written by its task graph; the plan moves "
+            "%.3f of that\n",
+            (long long)c->numpywren.reads, (long long)c->numpywren.writes,
+            (double)(n->reads + n->writes) / (double)theirs);
 }
 
 static void compute_print_plan(const struct cmd_call *call, const struct compute *c,
@@ -90,8 +117,12 @@ static void compute_print_plan(const struct cmd_call *call, const struct compute
     char b[TEXT_BYTES_SIZE];
     if (((const struct cmd_common *)call->conf)->json)
         return;
-    (void)printf("tasks        %lld super-blocks, %lld block products\n", (long long)n->tasks,
-                 (long long)n->products);
+    if (n->tasks == 0) {
+        (void)printf("nothing to do: %s is complete\n", c->path);
+        return;
+    }
+    (void)printf("tasks        %lld super-block%s, %lld block products\n", (long long)n->tasks,
+                 n->tasks == 1 ? "" : "s", (long long)n->products);
     (void)printf("flops        %.4g\n", (double)n->flops);
     (void)printf("reads        %lld blocks, %s\n", (long long)n->reads,
                  text_bytes((double)n->bytes_read, a));
@@ -99,9 +130,7 @@ static void compute_print_plan(const struct cmd_call *call, const struct compute
                  text_bytes((double)n->bytes_written, a));
     (void)printf("memory       %s for blocks, %s of them held at a time\n",
                  text_bytes((double)c->memory, a), text_bytes((double)n->memory_held, b));
-    if (c->bound > 0)
-        (void)printf("lower bound  %s to read, %s; this is %.2f of it\n",
-                     text_bytes((double)c->bound, a), c->bound_text, compute_ratio(c, n));
+    compute_print_compared(c, n);
 }
 
 static void compute_report_plan_tasks(struct cmd_call *call, int64_t total, int64_t done, bool ok)
@@ -160,7 +189,9 @@ static void compute_report(struct cmd_call *call, const struct compute *c, const
     report_real(&call->report, "run_seconds", seconds);
     report_real(&call->report, "utilization", busy);
     report_text(&call->report, "core", kernel_core());
-    if (done)
+    if (done && n->tasks == 0)
+        cmd_say(call, "%s: it is complete already", out->path);
+    else if (done)
         cmd_say(call, "%s: %s %s in %.2f s, %.1f GFLOP/s, read %s, BLAS busy %.0f %%", out->path,
                 text_sizes(out->header.grid.shape, 2, sizes), dtype_name(out->header.dtype),
                 seconds, gflops, text_bytes((double)n->bytes_read, bytes), busy * 100);

@@ -43,9 +43,10 @@ struct compute {
     struct run_algorithm algorithm;
     uint64_t memory;
     int threads;
-    uint64_t bound;         /* bytes that must be read with this memory */
-    const char *bound_text; /* its formula */
-    int64_t reads_checked;  /* blocks read before the algorithm begins, and their bytes */
+    uint64_t bound;               /* bytes that must be read with this memory */
+    const char *bound_text;       /* its formula */
+    struct run_traffic numpywren; /* of its task graph for the same; zeros: it has none */
+    int64_t reads_checked;        /* blocks read before the algorithm begins, and their bytes */
     uint64_t bytes_checked;
     /* The residual of the result, below 30 for a right one. 0 or -errno. */
     int (*verify)(const void *x, const struct matdir *out, double *ret, struct err *err);

@@ -31,7 +31,8 @@ static int output_look(const struct output *o, struct err *err)
     if (r < 0 || o->force || o->resume)
         return r < 0 ? r : 1;
     (void)err_set(err, -EEXIST, "%s: it exists already", o->path);
-    err_hint(err, "--force deletes it first");
+    err_hint(err, o->resumes ? "--resume goes on with it, --force deletes it first"
+                             : "--force deletes it first");
     return -EEXIST;
 }
 

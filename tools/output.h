@@ -10,6 +10,7 @@ struct output {
     const char *path;
     bool force;                        /* delete the matrix that is there */
     bool resume;                       /* go on with the matrix that is there */
+    bool resumes;                      /* the command has that option */
     const struct matdir *const *input; /* `inputs` of them; NULL ones are skipped */
     int inputs;
 };

@@ -183,13 +183,14 @@ static void grain_trsm_solves(void **state)
         int n = MIN(grain_case[c].n, 40);
         struct tile l = grain_new(type, n, n, grain_case[c].fortran);
         struct tile b = grain_new(type, m, n, grain_case[c].fortran);
-        struct step_args right = {.in = {l}, .out = grain_copy(b)};
-        struct step_args left = {.in = {l}, .transa = 'c'};
+        struct step_args right = {
+            .in = {l}, .out = grain_copy(b), .side = 'r', .uplo = 'l', .transa = 'c', .diag = 'n'};
+        struct step_args left = {.in = {l}, .side = 'l', .uplo = 'l', .transa = 'c', .diag = 'n'};
         kernel_shift(n, l);
         left.out = grain_new(type, n, m, grain_case[c].fortran);
         struct tile left_b = grain_copy(left.out);
-        assert_int_equal(grain_do(&grain_trsm_right, &right, NULL), 0);
-        assert_int_equal(grain_do(&grain_trsm_left, &left, NULL), 0);
+        assert_int_equal(grain_do(&grain_trsm, &right, NULL), 0);
+        assert_int_equal(grain_do(&grain_trsm, &left, NULL), 0);
         for (int i = 0; i < m; i += 3) {
             for (int j = 0; j < n; j++) {
                 double complex x = 0;
@@ -215,17 +216,22 @@ static void grain_herk_changes_the_lower_triangle_only(void **state)
     enum { N = 520, K = 7 };
     static const char types[] = "sdcz";
     (void)state;
-    for (int c = 0; c < 8; c++) {
-        char type = types[c / 2];
-        struct step_args x = {.in = {grain_new(type, N, K, c % 2)},
-                              .out = grain_new(type, N, N, c % 2)};
+    for (int c = 0; c < 16; c++) {
+        char type = types[c / 4];
+        bool turned = c / 2 % 2;
+        struct step_args x = {.in = {grain_new(type, turned ? K : N, turned ? N : K, c % 2)},
+                              .out = grain_new(type, N, N, c % 2),
+                              .transa = turned ? 'c' : 'n',
+                              .alpha = -1};
         struct tile before = grain_copy(x.out);
         assert_int_equal(grain_do(&grain_herk, &x, NULL), 0);
         for (int i = 0; i < N; i += 3) {
             for (int j = 0; j < N; j += 17) {
                 double complex want = grain_element(before, i, j);
-                for (int k = 0; k < K && j <= i; k++)
+                for (int k = 0; k < K && j <= i && !turned; k++)
                     want -= grain_element(x.in[0], i, k) * conj(grain_element(x.in[0], j, k));
+                for (int k = 0; k < K && j <= i && turned; k++)
+                    want -= conj(grain_element(x.in[0], k, i)) * grain_element(x.in[0], k, j);
                 if (i == j)
                     want = creal(want); /* BLAS takes a Hermitian diagonal for real */
                 assert_true(cabs(want - grain_element(x.out, i, j)) < 100 * grain_eps(type));
@@ -286,6 +292,34 @@ static void kernel_is_finite_finds_the_first_that_is_not(void **state)
     }
 }
 
+static void grain_turn_and_mirror_conjugate(void **state)
+{
+    static const char types[] = "sdcz";
+    (void)state;
+    for (int c = 0; c < 8; c++) {
+        struct step_args turn = {.in = {grain_new(types[c / 2], 600, 37, c % 2)},
+                                 .out = grain_new(types[c / 2], 37, 600, false)};
+        struct step_args mirror = {.out = grain_new(types[c / 2], 41, 41, c % 2)};
+        assert_int_equal(grain_do(&grain_turn, &turn, NULL), 0);
+        for (int i = 0; i < 37; i++) {
+            for (int j = 0; j < 600; j++)
+                assert_true(grain_element(turn.out, i, j) == conj(grain_element(turn.in[0], j, i)));
+        }
+        struct tile before = grain_copy(mirror.out);
+        assert_int_equal(grain_do(&grain_mirror, &mirror, NULL), 0);
+        for (int i = 0; i < 41; i++) {
+            for (int j = 0; j < 41; j++)
+                assert_true(
+                    grain_element(mirror.out, i, j) ==
+                    (i >= j ? grain_element(before, i, j) : conj(grain_element(before, j, i))));
+        }
+        free(turn.in[0].a);
+        free(turn.out.a);
+        free(mirror.out.a);
+        free(before.a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +328,7 @@ int main(void)
         cmocka_unit_test(grain_potrf_says_which_minor_failed),
         cmocka_unit_test(grain_trsm_solves),
         cmocka_unit_test(grain_herk_changes_the_lower_triangle_only),
+        cmocka_unit_test(grain_turn_and_mirror_conjugate),
         cmocka_unit_test(grain_scale_add_and_shift_go_through_all),
         cmocka_unit_test(kernel_is_finite_finds_the_first_that_is_not),
     };
