@@ -70,7 +70,6 @@ struct ops_job {
     struct op *op;
     struct node *node; /* the request's, a reference, or NULL */
     struct node *node2;
-    struct handle *handle; /* borrowed: the kernel keeps it open for the request */
     pid_t tid;
     pid_t process; /* that the thread belongs to, where a job needs it */
     int flags;
@@ -92,7 +91,6 @@ struct ops_call {
     pool_fn *fn;
     fuse_ino_t ino, ino2; /* 0: none */
     const char *name, *name2;
-    struct handle *handle;
     int flags;
     int64_t number, number2;
 };
