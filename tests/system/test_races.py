@@ -1,8 +1,11 @@
 """Two mounts that write the same name at the same moment: one wins, and every loser is told."""
 
 import errno
+import fcntl
 import os
+import subprocess
 import threading
+import time
 
 import kit
 import numpy as np
@@ -107,3 +110,23 @@ def test_racing_processes_of_one_mount_have_one_winner(mount, bucket):
         result = at_once(*(lambda: os.close(os.open(path, flags)) for _ in range(2)))
         winner(result, {errno.EEXIST})
         assert bucket.get(f"{kit.PREFIX}{path.name}") == b""
+
+
+def test_a_rename_does_not_delete_what_was_stored_meanwhile(dir_bucket, tmp_path):
+    dir_bucket.put(f"{kit.PREFIX}d/old", b"first")
+    with kit.Mount(dir_bucket, tmp_path) as m:
+        (m.path / "d/any").write_bytes(b"makes the locks' folder")
+        locks = dir_bucket.path / ".bmfs-store/lock"
+        held = [os.open(locks / f"{i:02x}", os.O_RDWR | os.O_CREAT) for i in range(64)]
+        for fd in held:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        mv = subprocess.Popen(["mv", m.path / "d/old", m.path / "d/new"])
+        tmp = dir_bucket.path / ".bmfs-store/tmp"
+        kit.wait_for(lambda: list(tmp.iterdir()), what="the copy under the new name")
+        time.sleep(0.1)  # until it waits for the lock
+        dir_bucket.put(f"{kit.PREFIX}d/old", b"second")
+        for fd in held:
+            os.close(fd)
+        mv.wait(timeout=30)
+        stored = {k: dir_bucket.get(k) for k in dir_bucket.keys(f"{kit.PREFIX}d/")}
+        assert b"second" in stored.values(), stored
