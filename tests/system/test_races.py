@@ -130,3 +130,10 @@ def test_a_rename_does_not_delete_what_was_stored_meanwhile(dir_bucket, tmp_path
         mv.wait(timeout=30)
         stored = {k: dir_bucket.get(k) for k in dir_bucket.keys(f"{kit.PREFIX}d/")}
         assert b"second" in stored.values(), stored
+
+
+def test_a_second_writer_that_truncates_starts_from_nothing(mount, bucket):
+    with open(mount.path / "plain", "wb", buffering=0) as first:
+        first.write(b"A" * 1000)
+        kit.shell("printf hi > plain", mount.path)
+        assert bucket.get(f"{kit.PREFIX}plain") == b"hi"
