@@ -79,12 +79,39 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
 
 struct ops_write {
     struct op *op;
+    struct writer *w; /* a reference */
     size_t size;
+    uint64_t owner;
+    bool mapped;
 };
+
+static void ops_write_note_locked(struct ops_write *w)
+{
+    if (!w->mapped)
+        writer_note_owner_locked(w->w, w->owner);
+}
+
+static void ops_write_begin(struct ops_write *w)
+{
+    LOCK_SCOPE(&w->w->fs->mu);
+    writer_ref_locked(w->w);
+    ops_write_note_locked(w);
+}
+
+/* The owner is noted again once the bytes are there: a commit under way that they waited for has
+ * forgotten all owners by then. */
+static void ops_write_end(struct ops_write *w)
+{
+    struct fs *fs = w->w->fs;
+    LOCK_SCOPE(&fs->mu);
+    ops_write_note_locked(w);
+    writer_unref_locked(w->w);
+}
 
 static void ops_written(void *arg, int code)
 {
     struct ops_write *w = arg;
+    ops_write_end(w);
     if (op_take(w->op)) {
         if (code < 0)
             (void)fuse_reply_err(op_req(w->op), fs_errno(code));
@@ -105,21 +132,21 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
         return;
     }
     /* By the node, not by fi->fh: what comes from a mapping may carry another file's handle. */
-    struct writer *w = n->writer;
-    if (!fi->writepage) {
-        LOCK_SCOPE(&fs->mu);
-        writer_note_owner_locked(w, fi->lock_owner);
-    }
-    struct stage *s = stage_ref(w->stage);
     struct ops_write *job = malloc(sizeof(*job));
-    if (job)
-        *job = (struct ops_write){.op = op_new(req), .size = size};
-    if (!job || !job->op) {
-        if (!job)
-            (void)fuse_reply_err(req, ENOMEM);
-        free(job);
+    if (!job) {
+        (void)fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    *job = (struct ops_write){
+        .w = n->writer, .size = size, .owner = fi->lock_owner, .mapped = fi->writepage};
+    struct stage *s = stage_ref(job->w->stage);
+    ops_write_begin(job);
+    job->op = op_new(req);
+    if (job->op) {
+        stage_write(s, data, size, (uint64_t)off, job->mapped, ops_written, job);
     } else {
-        stage_write(s, data, size, (uint64_t)off, fi->writepage, ops_written, job);
+        ops_write_end(job);
+        free(job);
     }
     stage_unref(s);
 }

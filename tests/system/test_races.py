@@ -137,3 +137,27 @@ def test_a_second_writer_that_truncates_starts_from_nothing(mount, bucket):
         first.write(b"A" * 1000)
         kit.shell("printf hi > plain", mount.path)
         assert bucket.get(f"{kit.PREFIX}plain") == b"hi"
+
+
+def test_what_a_child_writes_while_its_parent_stores_is_stored_at_its_close(dir_bucket, tmp_path):
+    with kit.Mount(dir_bucket, tmp_path) as m:
+        (m.path / "any").write_bytes(b"makes the locks' folder")
+        fd = os.open(m.path / "f", os.O_WRONLY | os.O_CREAT)
+        os.write(fd, b"parent")
+        locks = dir_bucket.path / ".bmfs-store/lock"
+        held = [os.open(locks / f"{i:02x}", os.O_RDWR | os.O_CREAT) for i in range(64)]
+        for lock in held:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        store = threading.Thread(target=os.close, args=(os.dup(fd),))
+        store.start()
+        tmp = dir_bucket.path / ".bmfs-store/tmp"
+        kit.wait_for(lambda: list(tmp.iterdir()), what="the put of the parent's bytes")
+        child = subprocess.Popen(["bash", "-c", f"printf child >&{fd}"], pass_fds=[fd])
+        time.sleep(0.3)  # until it waits for the put
+        for lock in held:
+            os.close(lock)
+        assert child.wait(timeout=30) == 0
+        store.join()
+        stored = dir_bucket.get(f"{kit.PREFIX}f")
+        os.close(fd)
+        assert stored == b"parentchild"
