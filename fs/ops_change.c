@@ -107,10 +107,12 @@ static void ops_rmdir_job(void *arg)
     struct err err = {0};
     struct folder *child = NULL;
     bool busy = false;
+    pid_t process = writer_process(job->tid);
+    writer_expire(fs);
     {
         LOCK_SCOPE(&fs->mu);
         child = folder_get_child_locked(job->node->dir, job->name);
-        busy = child && child->writer_count > 0;
+        busy = child && !writer_clear_locked(child, process);
     }
     int r = child ? 0 : -ENOMEM;
     if (r == 0)

@@ -178,6 +178,20 @@ def test_an_unmount_ends_in_time_and_keeps_what_it_cannot_store(s3_bucket, serve
     assert [p.read_bytes() for p in (m.cache / "lost").glob("*.data")] == [block]
 
 
+def test_an_unmount_answers_what_still_waits_for_the_store(s3_bucket, server, tmp_path):
+    for i in range(16):
+        s3_bucket.put(f"{kit.PREFIX}d{i}/x", b"x")
+    with kit.Mount(s3_bucket, tmp_path) as m:
+        os.listdir(m.path)
+        with server.paused():
+            waiting = [subprocess.Popen(["cat", m.path / f"d{i}/x"], stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL) for i in range(16)]
+            time.sleep(0.5)  # until all of them wait for a reply
+            m.kill(signal.SIGTERM)
+            assert all(p.wait(timeout=30) != 0 for p in waiting)
+        assert m.process.returncode == 0
+
+
 def test_a_signal_ends_a_wait(s3_bucket, server, tmp_path):
     kit.put_matrix(s3_bucket, "A", np.zeros((SIDE, SIDE)), (SIDE, SIDE))
     with kit.Mount(s3_bucket, tmp_path) as m:
