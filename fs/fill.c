@@ -255,8 +255,11 @@ static int fill_check(struct fill *f)
     int r = crc32c_fd(f->file.fd, 0, f->stat.size, 0, &crc);
     if (r < 0)
         return -EIO;
-    if (f->stat.has_crc32c && f->stat.crc32c != crc)
+    if (f->stat.has_crc32c && f->stat.crc32c != crc) {
+        log_error("read", "%s is damaged: its CRC-32C is %08x, its writer stored %08x", f->key, crc,
+                  f->stat.crc32c);
         return -EBADMSG;
+    }
     cache_id(store_id(f->conf->store), f->key, f->stat.etag, id);
     r = cache_file_publish(f->conf->cache, &f->file, id, crc);
     if (r < 0) /* it is served all the same, while it is open */
@@ -612,6 +615,12 @@ bool fill_has_failed(struct fill *f)
 {
     LOCK_SCOPE(&f->mu);
     return f->error < 0;
+}
+
+bool fill_is_damaged(struct fill *f)
+{
+    LOCK_SCOPE(&f->mu);
+    return f->error == -EBADMSG;
 }
 
 int fill_complete_fd(struct fill *f)

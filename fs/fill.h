@@ -63,6 +63,9 @@ bool fill_is_useful(struct fill *f);
 /* True once what is missing can never be read: the version is gone from the store, or damaged. */
 bool fill_has_failed(struct fill *f);
 
+/* True when it has failed because what came is not what was stored. */
+bool fill_is_damaged(struct fill *f);
+
 /* A descriptor of the published file, borrowed from the fill, or -1 before it is complete. */
 int fill_complete_fd(struct fill *f);
 

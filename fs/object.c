@@ -12,6 +12,7 @@ enum {
     OBJECT_BUCKETS = 4096, /* a power of two */
     OBJECT_IDLE_MAX = 64,  /* versions kept open though nobody reads them */
     OBJECT_LATEST = 4096,  /* keys whose version is remembered; a power of two */
+    OBJECT_DAMAGED = 256,  /* damaged versions remembered; a power of two */
 };
 
 /* The latest known version of a key, found by a hash of it. */
@@ -44,6 +45,8 @@ struct objects {
     struct object *newest, *oldest; /* idle */
     int idle;
     struct object_latest *latest; /* direct-mapped */
+    uint64_t
+        damaged[OBJECT_DAMAGED]; /* direct-mapped: the ids of versions that failed their check */
 };
 
 static struct object **objects_slot(struct objects *os, const char *id)
@@ -86,6 +89,24 @@ static void objects_forget_locked(struct objects *os, struct object *o)
     struct object **at = objects_slot(os, o->id);
     if (*at == o)
         *at = o->next;
+}
+
+/* Where a version is remembered as damaged, and as what. */
+static uint64_t *objects_damaged_slot(struct objects *os, const char *id, uint64_t *ret_value)
+{
+    char digits[16] = "";
+    memcpy(digits, id, sizeof(digits) - 1);
+    *ret_value = strtoull(digits, NULL, 16);
+    return &os->damaged[*ret_value & (OBJECT_DAMAGED - 1)];
+}
+
+/* Remembers a version whose fill has found it damaged. */
+static void objects_note_damage_locked(struct objects *os, struct object *o)
+{
+    uint64_t value = 0;
+    uint64_t *slot = objects_damaged_slot(os, o->id, &value);
+    if (o->fill && fill_is_damaged(o->fill))
+        *slot = value;
 }
 
 /* Lets go of all idle versions: each keeps its file from being evicted. */
@@ -194,6 +215,7 @@ void object_unref(struct object *o)
                 dead = os->oldest;
         } else {
             dead = o;
+            objects_note_damage_locked(os, o);
             objects_idle_add_locked(os, o); /* so that one way out suffices */
         }
     }
@@ -214,6 +236,7 @@ static struct object *objects_find_locked(struct objects *os, const char *id)
     if (!o)
         return NULL;
     if (o->fill && fill_has_failed(o->fill)) {
+        objects_note_damage_locked(os, o);
         objects_forget_locked(os, o);
         return NULL;
     }
@@ -522,6 +545,24 @@ int64_t object_pread(struct object *o, void *dst, size_t len, uint64_t off)
 int object_all(struct object *o, struct err *err)
 {
     return o->fill ? fill_all(o->fill, err) : 0;
+}
+
+int object_check(struct object *o, struct err *err)
+{
+    uint64_t value = 0;
+    uint64_t *slot = objects_damaged_slot(o->os, o->id, &value);
+    {
+        LOCK_SCOPE(&o->os->mu);
+        if (*slot != value)
+            return 0;
+    }
+    int r = object_all(o, err);
+    if (r == -EBADMSG)
+        return err_set(err, -EIO, "%s is damaged: it is not what its writer stored", o->key);
+    LOCK_SCOPE(&o->os->mu);
+    if (r == 0 && *slot == value)
+        *slot = 0;
+    return r;
 }
 
 int object_fd(struct object *o)

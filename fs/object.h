@@ -61,6 +61,11 @@ void objects_note_latest(struct objects *os, const char *key, const struct store
 /* True when objects_open() would find bytes of this version at hand. Looks at the disk. */
 bool objects_has(struct objects *os, const char *key, const char *etag);
 
+/* For versions that were found damaged before: fetches and checks all of it before anything is
+ * read, for the kernel may have parts of it that were read before the check. Blocks; not on the
+ * pool of the conf. 0, -EIO when it still is, or -errno. */
+int object_check(struct object *o, struct err *err);
+
 void object_ref(struct object *o);
 void object_unref(struct object *o);
 

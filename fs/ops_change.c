@@ -108,10 +108,10 @@ static void ops_rmdir_see_local(void *arg, const char *name, struct folder *chil
     *any = true;
 }
 
-/* Whether something is in a directory that the store knows nothing of. */
-static bool ops_rmdir_is_busy_locked(struct folder *d)
+/* Whether directories are in it that were made here and that the store knows nothing of. */
+static bool ops_rmdir_has_dirs_locked(struct folder *d)
 {
-    bool any = d->writer_count > 0;
+    bool any = false;
     folder_each_local_locked(d, ops_rmdir_see_local, &any);
     return any;
 }
@@ -123,10 +123,12 @@ static void ops_rmdir_job(void *arg)
     struct err err = {0};
     struct folder *child = NULL;
     bool busy = false;
+    pid_t process = writer_process(job->tid);
+    writer_expire(fs);
     {
         LOCK_SCOPE(&fs->mu);
         child = folder_get_child_locked(job->node->dir, job->name);
-        busy = child && ops_rmdir_is_busy_locked(child);
+        busy = child && (ops_rmdir_has_dirs_locked(child) || !writer_clear_locked(child, process));
     }
     int r = child ? 0 : -ENOMEM;
     if (r == 0)

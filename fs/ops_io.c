@@ -17,8 +17,8 @@ static void ops_read_done(void *arg, int code, const void *data, size_t len)
 {
     struct op *op = arg;
     if (op_take(op)) {
-        if (code < 0)
-            (void)fuse_reply_err(op_req(op), fs_errno(code));
+        if (code < 0) /* damaged bytes are the store's fault, not a message's */
+            (void)fuse_reply_err(op_req(op), code == -EBADMSG ? EIO : fs_errno(code));
         else
             (void)fuse_reply_buf(op_req(op), data, len);
     }

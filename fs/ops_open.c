@@ -187,6 +187,8 @@ static void ops_open_read_job(void *arg)
         struct store_stat stat = node_object_stat(n);
         r = objects_open(job->fs->objects, key, &stat, &v.object, &err);
     }
+    if (r == 0)
+        r = object_check(v.object, &err);
     if (r == 0) {
         resolve_look(n, v.object);
         r = view_open(job->fs->objects, key, v.object, n->view, &source, &err);
@@ -201,6 +203,18 @@ static void ops_open_read_job(void *arg)
     ops_job_err(job, r);
 }
 
+/* The kernel's entry has moved to another name with a rename: that is to be looked up anew, and not
+ * in what is remembered of it. */
+static bool ops_is_to_be_found_locked(struct node *n)
+{
+    struct place place;
+    if (!n->moved_dir)
+        return false;
+    if (resolve_place_locked(n->moved_dir, n->moved_name, false, &place, NULL) == 0)
+        folder_changed_locked(n->moved_dir, place.obj);
+    return true;
+}
+
 static void ops_open_read(fuse_req_t req, fuse_ino_t ino, struct node *n, int flags)
 {
     struct fs *fs = ops_fs(req);
@@ -209,10 +223,10 @@ static void ops_open_read(fuse_req_t req, fuse_ino_t ino, struct node *n, int fl
     {
         LOCK_SCOPE(&fs->mu);
         fresh = node_use_token_locked(n, fuse_req_ctx(req)->pid) || fs->conf.immutable;
-        moved = n->moved_dir;
+        moved = ops_is_to_be_found_locked(n);
     }
     if (moved) {
-        (void)fuse_reply_err(req, ESTALE); /* the name is another one's now: look it up */
+        (void)fuse_reply_err(req, ESTALE);
         return;
     }
     ops_submit(&(struct ops_call){.req = req,
@@ -300,15 +314,8 @@ static int ops_reserve_writer(struct ops_job *job, const struct place *place, co
                                            own store will be told so */
         w = NULL;
     }
-    if (w && w->handles == 0 && w->error < 0) {
-        writer_unlink_locked(w,
-                             false); /* its bytes are being put aside; who comes now starts anew */
-        w = NULL;
-    }
-    if (w && w->handles == 0 && !writer_has_process_locked(w, job->process)) {
-        /* Left incomplete by somebody else: a new writer starts from what is stored. */
-        writer_unlink_locked(w, true);
-        writer_linger_locked(w, false);
+    if (w && writer_is_abandoned_locked(w, job->process)) {
+        writer_abandon_locked(w); /* who comes now starts from what is stored */
         w = NULL;
     }
     if (!w) {
@@ -623,6 +630,10 @@ static int ops_create_writer(struct ops_job *job, struct writer **ret, bool *ret
     if (r < 0)
         return r;
     struct writer *w = writer_find_locked(d, job->name, &place);
+    if (w && writer_is_abandoned_locked(w, writer_process(job->tid))) {
+        writer_abandon_locked(w);
+        w = NULL;
+    }
     if (w && (job->flags & O_EXCL))
         return err_set(err, -EEXIST, "it is being written already");
     *ret_made = !w;
@@ -721,6 +732,7 @@ static void ops_create_job(void *arg)
     struct err err = {0};
     struct writer *w = NULL;
     bool made = false;
+    writer_expire(fs);
     int r = resolve_prepare(job->node->dir, job->name, &err);
     if (r == 0)
         r = ops_create_writer(job, &w, &made, &err);

@@ -14,6 +14,7 @@
 struct writer_table {
     struct writer *newest, *oldest;
     int count;
+    int64_t expired_ms; /* when writer_expire() looked last */
 };
 
 int writer_table_init(struct fs *fs)
@@ -275,10 +276,38 @@ bool writer_is_visible_locked(const struct writer *w, pid_t process)
     return !w->unseen || w->place.kind == PLACE_SCRATCH || writer_has_process_locked(w, process);
 }
 
-/* The oldest writer that has been left incomplete for too long, unlinked, with a reference. */
-static struct writer *writer_expired_locked(struct fs *fs)
+bool writer_is_abandoned_locked(const struct writer *w, pid_t process)
 {
-    int64_t now = clock_ms();
+    if (w->handles > 0 || w->place.kind == PLACE_SCRATCH)
+        return false;
+    return w->error < 0 || !writer_has_process_locked(w, process) || stage_size(w->stage) == 0;
+}
+
+void writer_abandon_locked(struct writer *w)
+{
+    bool is_kept = w->error < 0; /* its bytes are being put aside */
+    writer_ref_locked(w);
+    writer_unlink_locked(w, !is_kept);
+    if (!is_kept)
+        writer_linger_locked(w, false);
+    writer_unref_locked(w);
+}
+
+bool writer_clear_locked(struct folder *d, pid_t process)
+{
+    struct writer *next = NULL;
+    for (struct writer *w = d->writers; w; w = next) {
+        next = w->next;
+        if (!writer_is_abandoned_locked(w, process))
+            return false;
+        writer_abandon_locked(w);
+    }
+    return true;
+}
+
+/* The oldest writer that has been left incomplete for too long, unlinked, with a reference. */
+static struct writer *writer_expired_locked(struct fs *fs, int64_t now)
+{
     for (struct writer *w = fs->writers->oldest; w; w = w->newer) {
         if (w->lingers && w->handles == 0 && now - w->idle_ms > WRITER_LINGER_MS &&
             w->place.kind != PLACE_SCRATCH) {
@@ -290,13 +319,26 @@ static struct writer *writer_expired_locked(struct fs *fs)
     return NULL;
 }
 
+/* Whether it is time to look again. */
+static bool writer_expire_begin(struct fs *fs, int64_t now)
+{
+    LOCK_SCOPE(&fs->mu);
+    if (now - fs->writers->expired_ms < WRITER_EXPIRE_MS)
+        return false;
+    fs->writers->expired_ms = now;
+    return true;
+}
+
 void writer_expire(struct fs *fs)
 {
+    int64_t now = clock_ms();
+    if (!writer_expire_begin(fs, now))
+        return;
     for (;;) {
         struct writer *w = NULL;
         {
             LOCK_SCOPE(&fs->mu);
-            w = writer_expired_locked(fs);
+            w = writer_expired_locked(fs, now);
         }
         if (!w)
             return;

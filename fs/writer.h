@@ -14,8 +14,9 @@
 #include "fs/place.h"
 
 enum {
-    WRITER_OWNERS_MAX = 32,    /* processes remembered for one file; beyond, all count */
-    WRITER_LINGER_MS = 60000,  /* how long incomplete bytes wait to be opened again */
+    WRITER_OWNERS_MAX = 32,   /* processes remembered for one file; beyond, all count */
+    WRITER_LINGER_MS = 60000, /* how long incomplete bytes wait to be opened again */
+    WRITER_EXPIRE_MS = 1000,
     WRITER_NAMES_MAX = 100000, /* names being written at a time, scratch files included */
 };
 
@@ -96,7 +97,17 @@ bool writer_has_owner_locked(const struct writer *w, uint64_t owner);
 /* Whether a process may know of the file: it is in the store, it is scratch, or it writes it. */
 bool writer_is_visible_locked(const struct writer *w, pid_t process);
 
-/* Forgets files whose incomplete bytes nobody came back for; says so in the log. */
+/* Whether a writer is only what somebody else has left behind, incomplete: nobody has it open, and
+ * a process that asks for the name may have it. Then writer_abandon_locked() makes room; the caller
+ * holds no reference. */
+bool writer_is_abandoned_locked(const struct writer *w, pid_t process);
+void writer_abandon_locked(struct writer *w);
+
+/* Makes room for the removal of a directory. False when something in it is still being written. */
+bool writer_clear_locked(struct folder *d, pid_t process);
+
+/* Forgets files whose incomplete bytes nobody came back for; says so in the log. Looks once a
+ * second at most. */
 void writer_expire(struct fs *fs);
 
 /* Calls fn for each writer, linked or not, with a reference held and without the lock. */

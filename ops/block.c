@@ -305,20 +305,43 @@ int block_write(int fd, const struct matdir *m, const int64_t *index, const void
     return r < 0 ? err_errno(err, r, "cannot write") : 0;
 }
 
-int block_store(const struct matdir *m, const int64_t *index, const void *src, struct err *err)
+int block_prepare(const struct matdir *m, const int64_t *index, const void *src, struct publish *p,
+                  struct err *err)
+{
+    int r = publish_begin(m->fd, p, err);
+    if (r == 0)
+        r = block_write(p->fd, m, index, src, err);
+    if (r == 0)
+        r = publish_sync(p, err);
+    return r < 0 ? block_prefix(m, index, r, err) : 0;
+}
+
+int block_commit(const struct matdir *m, const int64_t *index, struct publish *p, struct err *err)
 {
     char name[NAME_FILE_SIZE];
-    CLEANUP(publish_drop) struct publish p = PUBLISH_NONE;
-    int r = publish_begin(m->fd, &p, err);
-    if (r == 0)
-        r = block_write(p.fd, m, index, src, err);
-    if (r == 0)
-        r = publish_link(&p, name_file(m->header.grid.ndim, index, name), err);
+    int r = publish_link(p, name_file(m->header.grid.ndim, index, name), err);
     if (r < 0)
         return block_prefix(m, index, r, err);
     watch_written(m->watch,
                   (uint64_t)grid_block_elements(&m->header.grid, index) * m->header.dtype.size);
     return 0;
+}
+
+int block_store(const struct matdir *m, const int64_t *index, const void *src, struct err *err)
+{
+    CLEANUP(publish_drop) struct publish p = PUBLISH_NONE;
+    int r = block_prepare(m, index, src, &p, err);
+    return r == 0 ? block_commit(m, index, &p, err) : r;
+}
+
+int block_is(const struct matdir *m, const int64_t *index, const void *src, struct err *err)
+{
+    int64_t n = grid_block_elements(&m->header.grid, index);
+    CLEANUP(freep) void *there = block_alloc(m, n, err);
+    if (!there)
+        return -ENOMEM;
+    int r = block_load_rows(m, index, there, err);
+    return r < 0 ? r : memcmp(there, src, (size_t)n * m->header.dtype.size) == 0;
 }
 
 /* --- memory --- */

@@ -6,6 +6,7 @@
 
 #include "matrix/npy.h"
 #include "ops/matdir.h"
+#include "ops/publish.h"
 
 /* A block that is open for reading. */
 struct block {
@@ -57,6 +58,16 @@ int block_load_rows(const struct matdir *m, const int64_t *index, void *dst, str
 /* Publishes a whole block, last index fastest. 0; -EEXIST when the matrix has it already; or
  * another -errno. */
 int block_store(const struct matdir *m, const int64_t *index, const void *src, struct err *err);
+
+/* The two halves of block_store(): the block as a scratch file, synced, and its name. *p begins as
+ * PUBLISH_NONE and ends with publish_drop(), whatever happened. */
+int block_prepare(const struct matdir *m, const int64_t *index, const void *src, struct publish *p,
+                  struct err *err);
+int block_commit(const struct matdir *m, const int64_t *index, struct publish *p, struct err *err);
+
+/* Whether a block is there with exactly these elements, last index fastest: 1, 0 or -errno. Takes
+ * the memory of a block. */
+int block_is(const struct matdir *m, const int64_t *index, const void *src, struct err *err);
 
 /* Writes a whole block, last index fastest, to a descriptor, as block_store() would. The message
  * names no block. */

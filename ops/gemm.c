@@ -1,11 +1,13 @@
 #include "ops/gemm.h"
 
-#include "ops/block.h"
+#include "ops/grain.h"
 #include "ops/inventory.h"
-#include "ops/kernel.h"
+#include "ops/sum.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
+#include <stdlib.h>
 
 /* --- checks --- */
 
@@ -58,6 +60,17 @@ static const char *gemm_said(char trans)
     return trans == 'n' ? "" : " transposed";
 }
 
+/* The command that cuts B as A wants it. */
+static void gemm_hint_reblock(const struct gemm *g, struct err *err)
+{
+    int64_t block[2];
+    int inner = gemm_axis(g->transb, 0);
+    block[inner] = gemm_shard(g->a, g->transa, 1);
+    block[1 - inner] = gemm_shard(g->b, g->transb, 1);
+    err_hint(err, "bm reblock %s NEW --block %lldx%lld", g->b->path, (long long)block[0],
+             (long long)block[1]);
+}
+
 static int gemm_check_inner(const struct gemm *g, struct err *err)
 {
     const struct matdir *a = g->a;
@@ -68,13 +81,14 @@ static int gemm_check_inner(const struct gemm *g, struct err *err)
             b->path, a->path, gemm_said(g->transa), (long long)gemm_shape(a, g->transa, 0),
             (long long)gemm_shape(a, g->transa, 1), b->path, gemm_said(g->transb),
             (long long)gemm_shape(b, g->transb, 0), (long long)gemm_shape(b, g->transb, 1));
-    if (gemm_shard(a, g->transa, 1) != gemm_shard(b, g->transb, 0))
-        return err_set(
-            err, -EINVAL,
-            "%s: inner blocks differ: %s%s is cut every %lld columns, %s%s every %lld rows",
-            b->path, a->path, gemm_said(g->transa), (long long)gemm_shard(a, g->transa, 1), b->path,
-            gemm_said(g->transb), (long long)gemm_shard(b, g->transb, 0));
-    return 0;
+    if (gemm_shard(a, g->transa, 1) == gemm_shard(b, g->transb, 0))
+        return 0;
+    (void)err_set(err, -EINVAL,
+                  "%s: inner blocks differ: %s%s is cut every %lld columns, %s%s every %lld rows",
+                  b->path, a->path, gemm_said(g->transa), (long long)gemm_shard(a, g->transa, 1),
+                  b->path, gemm_said(g->transb), (long long)gemm_shard(b, g->transb, 0));
+    gemm_hint_reblock(g, err);
+    return -EINVAL;
 }
 
 static int gemm_check_added(const struct gemm *g, const struct grid *c, struct err *err)
@@ -141,118 +155,322 @@ int gemm_check_inputs(const struct gemm *g, struct err *err)
     return r;
 }
 
-/* --- the product --- */
+/* --- the layout --- */
 
-/* A matrix with one of its blocks in memory. */
-struct gemm_side {
-    const struct matdir *m;
-    struct tile tile; /* owns its memory */
-    int64_t rank;     /* of the block, or -1 */
+/* Sizes in blocks, and bytes of one; of C's with what is summed apart. */
+struct gemm_size {
+    int64_t m, n, k;
+    uint64_t a, b, c;
 };
 
-static int gemm_side_init(struct gemm_side *s, const struct matdir *m, struct err *err)
+static struct sum_cut gemm_cut(const struct gemm *g)
 {
-    s->m = m;
-    s->rank = -1;
-    s->tile.type = gemm_type(m);
-    s->tile.a = block_alloc(m, block_elements_max(m), err);
-    return s->tile.a ? 0 : -ENOMEM;
+    int64_t block = gemm_shard(g->a, g->transa, 1);
+    return sum_cut_of(gemm_shape(g->a, g->transa, 0), gemm_shape(g->b, g->transb, 1),
+                      run_ceil(gemm_shape(g->a, g->transa, 1), block), block);
 }
 
-static void gemm_side_fini(struct gemm_side *s)
+static uint64_t gemm_bytes(const struct matdir *m, int64_t rows, int64_t columns)
 {
-    freep(&s->tile.a);
+    return (uint64_t)rows * (uint64_t)columns * m->header.dtype.size;
 }
 
-static void gemm_side_size(struct gemm_side *s, const int64_t *index)
+static struct gemm_size gemm_sizes(const struct gemm *g)
 {
-    const struct grid *g = &s->m->header.grid;
-    s->tile.m = (int)grid_block_extent(g, 0, index[0]);
-    s->tile.n = (int)grid_block_extent(g, 1, index[1]);
+    int64_t bm = gemm_shard(g->a, g->transa, 0);
+    int64_t bk = gemm_shard(g->a, g->transa, 1);
+    int64_t bn = gemm_shard(g->b, g->transb, 1);
+    struct sum_cut cut = gemm_cut(g);
+    return (struct gemm_size){.m = run_ceil(gemm_shape(g->a, g->transa, 0), bm),
+                              .n = run_ceil(gemm_shape(g->b, g->transb, 1), bn),
+                              .k = run_ceil(gemm_shape(g->a, g->transa, 1), bk),
+                              .a = gemm_bytes(g->a, bm, bk),
+                              .b = gemm_bytes(g->b, bk, bn),
+                              .c = gemm_bytes(g->a, bm, bn) * (uint64_t)sum_tiles(&cut)};
 }
 
-/* Loads block (i, j) of op(matrix), unless it is there from the step before. */
-static int gemm_side_load(struct gemm_side *s, char trans, int64_t i, int64_t j, struct err *err)
+uint64_t gemm_memory_min(const struct gemm *g)
 {
-    const int64_t index[] = {trans == 'n' ? i : j, trans == 'n' ? j : i};
-    int64_t rank = grid_rank(&s->m->header.grid, index);
-    if (rank == s->rank)
+    struct gemm_size s = gemm_sizes(g);
+    return s.a + s.b + s.c;
+}
+
+/* Bytes read of A and B. Each line of A's blocks passes once for each part of C's columns. */
+static double gemm_cost(const struct gemm_size *s, int64_t parts_m, int64_t parts_n)
+{
+    return (double)s->k * ((double)s->m * (double)s->a * (double)parts_n +
+                           (double)s->n * (double)s->b * (double)parts_m);
+}
+
+/* The longest super-block of `rows` blocks of C in each column; 0 when none fits. */
+static int64_t gemm_columns(const struct gemm_size *s, uint64_t memory, int64_t rows, bool keeps_a)
+{
+    uint64_t fixed = keeps_a ? (uint64_t)rows * s->a + s->b : s->a;
+    uint64_t each = (uint64_t)rows * s->c + (keeps_a ? 0 : s->b);
+    if (memory < fixed + each)
         return 0;
-    s->rank = -1;
-    int r = block_load(s->m, index, s->tile.a, &s->tile.fortran, err);
-    if (r < 0)
-        return r;
-    gemm_side_size(s, index);
-    s->tile.ld = s->tile.fortran ? s->tile.m : s->tile.n;
-    s->rank = rank;
-    return 0;
+    return each > 0 ? (int64_t)MIN((memory - fixed) / each, (uint64_t)s->n) : s->n;
 }
 
-/* c := beta D(i, j), or 0 without one. Blocks of D that have the other order are turned, for C is
- * written row by row. */
-static int gemm_start(const struct gemm *g, const int64_t *index, struct tile c, struct err *err)
+/* Bytes that such a super-block holds: of two that read the same, the smaller one leaves more to
+ * read ahead. */
+static double gemm_held(const struct gemm_size *s, const struct gemm_layout *l)
 {
-    bool adds = g->d && g->beta != 0;
-    int r = adds ? block_load_rows(g->d, index, c.a, err) : 0;
-    if (r == 0)
-        kernel_scale(adds ? g->beta : 0, c);
-    return r;
+    double rows = (double)run_ceil(s->m, l->parts_m);
+    double columns = (double)run_ceil(s->n, l->parts_n);
+    return rows * columns * (double)s->c +
+           (l->keeps_a ? rows * (double)s->a : columns * (double)s->b);
 }
 
-static int64_t gemm_flops(struct tile c, int k)
+static bool gemm_is_better(const struct gemm_size *s, const struct gemm_layout *x,
+                           const struct gemm_layout *than)
 {
-    int64_t each = c.type == 's' || c.type == 'd' ? 2 : 8;
-    return each * c.m * c.n * k;
+    double cost = gemm_cost(s, x->parts_m, x->parts_n);
+    double other = gemm_cost(s, than->parts_m, than->parts_n);
+    return cost < other || (cost <= other && gemm_held(s, x) < gemm_held(s, than));
 }
 
-/* Block (i, j) of C. */
-static int gemm_block(const struct gemm *g, struct gemm_side *a, struct gemm_side *b,
-                      struct gemm_side *c, const int64_t *index, struct err *err)
+int gemm_layout(const struct gemm *g, struct gemm_layout *ret, struct err *err)
 {
-    int64_t inner = grid_axis_blocks(&a->m->header.grid, gemm_axis(g->transa, 1));
-    gemm_side_size(c, index);
-    c->tile.ld = c->tile.n;
-    int r = gemm_start(g, index, c->tile, err);
-    for (int64_t k = 0; r == 0 && g->alpha != 0 && k < inner; k++) {
-        r = gemm_side_load(a, g->transa, index[0], k, err);
-        if (r == 0)
-            r = gemm_side_load(b, g->transb, k, index[1], err);
-        if (r < 0)
-            break;
-        kernel_gemm(g->transa, g->transb, g->alpha, a->tile, b->tile, c->tile);
-        watch_flops(c->m->watch, gemm_flops(c->tile, g->transa == 'n' ? a->tile.n : a->tile.m));
-        watch_done(c->m->watch, 1);
+    struct gemm_layout best = {0};
+    struct gemm_size s = gemm_sizes(g);
+    if (s.m == 0 || s.n == 0) {
+        *ret = (struct gemm_layout){.parts_m = 1, .parts_n = 1};
+        return 0;
     }
-    return r < 0 ? r : block_store(c->m, index, c->tile.a, err);
+    for (int64_t i = 0; i < 2 * s.m; i++) {
+        struct gemm_layout x = {.keeps_a = i % 2};
+        int64_t columns = gemm_columns(&s, g->memory, i / 2 + 1, x.keeps_a);
+        if (columns == 0)
+            continue;
+        x.parts_m = run_ceil(s.m, i / 2 + 1);
+        x.parts_n = run_ceil(s.n, columns);
+        if (best.parts_m == 0 || gemm_is_better(&s, &x, &best))
+            best = x;
+    }
+    *ret = best;
+    if (best.parts_m > 0)
+        return 0;
+    (void)err_set(err, -EINVAL, "%llu bytes of memory do not hold three blocks",
+                  (unsigned long long)g->memory);
+    err_hint(err, "these blocks need --memory %llu or more",
+             (unsigned long long)gemm_memory_min(g));
+    return -EINVAL;
 }
 
-static int gemm_blocks(const struct gemm *g, struct gemm_side *a, struct gemm_side *b,
-                       struct gemm_side *c, struct err *err)
+uint64_t gemm_bound(const struct gemm *g)
 {
-    int64_t index[2];
-    const struct grid *grid = &c->m->header.grid;
-    int64_t inner = grid_axis_blocks(&a->m->header.grid, gemm_axis(g->transa, 1));
-    int r = 0;
-    watch_steps(c->m->watch, g->alpha != 0 ? grid_blocks(grid) * inner : 0);
-    for (bool more = grid_first(grid, index); r == 0 && more; more = grid_next(grid, index))
-        r = gemm_block(g, a, b, c, index, err);
-    return r;
+    double element = (double)g->a->header.dtype.size;
+    double m = (double)gemm_shape(g->a, g->transa, 0);
+    double k = (double)gemm_shape(g->a, g->transa, 1);
+    double n = (double)gemm_shape(g->b, g->transb, 1);
+    double once = m * k + k * n;
+    double flow = 2 * m * n * k / sqrt((double)g->memory / element);
+    if (g->alpha == 0)
+        return 0;
+    return (uint64_t)(MAX(once, flow) * element);
 }
 
-int gemm_run(const struct gemm *g, const struct matdir *c, struct err *err)
+struct run_traffic gemm_numpywren(const struct gemm *g)
 {
-    struct gemm_side side_a = {0};
-    struct gemm_side side_b = {0};
-    struct gemm_side side_c = {0};
-    int r = gemm_side_init(&side_a, g->a, err);
-    if (r == 0)
-        r = gemm_side_init(&side_b, g->b, err);
-    if (r == 0)
-        r = gemm_side_init(&side_c, c, err);
-    if (r == 0)
-        r = gemm_blocks(g, &side_a, &side_b, &side_c, err);
-    gemm_side_fini(&side_a);
-    gemm_side_fini(&side_b);
-    gemm_side_fini(&side_c);
-    return r < 0 ? r : matdir_sync(c, err);
+    struct gemm_size s = gemm_sizes(g);
+    struct run_traffic each = {.reads = 2 * s.k + 1, .writes = s.k + 1}; /* of a block of C */
+    for (int64_t left = s.k; left > 1; left = run_ceil(left, 4)) {
+        each.reads += left;
+        each.writes += run_ceil(left, 4);
+    }
+    return (struct run_traffic){.reads = s.m * s.n * each.reads, .writes = s.m * s.n * each.writes};
+}
+
+/* --- the loop nest --- */
+
+/* One walk. */
+struct gemm_walk {
+    const struct gemm *g;
+    struct result *out;
+    struct engine *e;
+    struct source a, b, d;
+    struct sum_cut cut;  /* of k */
+    int64_t i0, i1;      /* the super-block's rows of blocks */
+    int64_t j0, j1;      /* and columns */
+    struct sum *c;       /* owned: its blocks, row by row */
+    struct slot **panel; /* owned: the line of A or B that stays */
+};
+
+static struct slot *gemm_load_a(struct gemm_walk *w, int64_t i, int64_t k)
+{
+    bool turned = w->g->transa != 'n';
+    return engine_load(w->e, &w->a, turned ? k : i, turned ? i : k, 0);
+}
+
+static struct slot *gemm_load_b(struct gemm_walk *w, int64_t k, int64_t j)
+{
+    bool turned = w->g->transb != 'n';
+    return engine_load(w->e, &w->b, turned ? j : k, turned ? k : j, 0);
+}
+
+/* Where block (i, j) of the super-block is. */
+static struct sum *gemm_at(struct gemm_walk *w, int64_t i, int64_t j)
+{
+    return &w->c[(i - w->i0) * (w->j1 - w->j0) + j - w->j0];
+}
+
+/* c := beta D(i, j), or 0 without one. */
+static struct slot *gemm_start(struct gemm_walk *w, int64_t i, int64_t j)
+{
+    const struct step_args scale = {.alpha = w->g->beta};
+    if (!w->g->d || w->g->beta == 0)
+        return engine_blank(w->e, w->out, i, j);
+    struct slot *c = engine_load(w->e, &w->d, i, j, ENGINE_ROWS);
+    if (w->g->beta != 1)
+        engine_step(w->e, &grain_scale, &scale, c, NULL, NULL);
+    return c;
+}
+
+static void gemm_end(struct gemm_walk *w, int64_t i, int64_t j)
+{
+    struct sum *s = gemm_at(w, i, j);
+    engine_publish(w->e, w->out, i, j, s->c);
+    engine_drop(w->e, s->c);
+    s->c = NULL;
+}
+
+/* c(i, j) += alpha a b, unless it is there. */
+static void gemm_product(struct gemm_walk *w, int64_t i, int64_t j, int64_t k, struct slot *a,
+                         struct slot *b)
+{
+    const struct step_args args = {
+        .transa = w->g->transa, .transb = w->g->transb, .alpha = w->g->alpha};
+    const int64_t index[] = {i, j};
+    struct sum *s = gemm_at(w, i, j);
+    if (result_had(w->out, i, j))
+        return;
+    if (k == 0)
+        s->c = gemm_start(w, i, j);
+    engine_step(w->e, &grain_gemm, &args, sum_target(s, &w->cut, k, w->e, w->out, index), a, b);
+    sum_added(s, &w->cut, k, w->e);
+    if (k == w->cut.inner - 1)
+        gemm_end(w, i, j);
+}
+
+static bool gemm_row_is_done(const struct gemm_walk *w, int64_t i)
+{
+    bool done = true;
+    for (int64_t j = w->j0; done && j < w->j1; j++)
+        done = result_had(w->out, i, j);
+    return done;
+}
+
+static bool gemm_column_is_done(const struct gemm_walk *w, int64_t j)
+{
+    bool done = true;
+    for (int64_t i = w->i0; done && i < w->i1; i++)
+        done = result_had(w->out, i, j);
+    return done;
+}
+
+/* Adds A(:, k) B(k, :): B's blocks stay while those of A pass. */
+static void gemm_rank_keeping_b(struct gemm_walk *w, int64_t k)
+{
+    for (int64_t j = w->j0; j < w->j1; j++)
+        w->panel[j - w->j0] = gemm_column_is_done(w, j) ? NULL : gemm_load_b(w, k, j);
+    for (int64_t i = w->i0; i < w->i1; i++) {
+        struct slot *a = gemm_row_is_done(w, i) ? NULL : gemm_load_a(w, i, k);
+        for (int64_t j = w->j0; j < w->j1; j++)
+            gemm_product(w, i, j, k, a, w->panel[j - w->j0]);
+        engine_drop(w->e, a);
+    }
+    for (int64_t j = w->j0; j < w->j1; j++)
+        engine_drop(w->e, w->panel[j - w->j0]);
+}
+
+/* The same, the other way round. */
+static void gemm_rank_keeping_a(struct gemm_walk *w, int64_t k)
+{
+    for (int64_t i = w->i0; i < w->i1; i++)
+        w->panel[i - w->i0] = gemm_row_is_done(w, i) ? NULL : gemm_load_a(w, i, k);
+    for (int64_t j = w->j0; j < w->j1; j++) {
+        struct slot *b = gemm_column_is_done(w, j) ? NULL : gemm_load_b(w, k, j);
+        for (int64_t i = w->i0; i < w->i1; i++)
+            gemm_product(w, i, j, k, w->panel[i - w->i0], b);
+        engine_drop(w->e, b);
+    }
+    for (int64_t i = w->i0; i < w->i1; i++)
+        engine_drop(w->e, w->panel[i - w->i0]);
+}
+
+/* Where nothing is multiplied. */
+static void gemm_added(struct gemm_walk *w)
+{
+    for (int64_t i = w->i0; i < w->i1; i++) {
+        for (int64_t j = w->j0; j < w->j1; j++) {
+            if (result_had(w->out, i, j))
+                continue;
+            gemm_at(w, i, j)->c = gemm_start(w, i, j);
+            gemm_end(w, i, j);
+        }
+    }
+}
+
+static void gemm_super_block(struct gemm_walk *w, bool keeps_a)
+{
+    bool done = true;
+    for (int64_t i = w->i0; done && i < w->i1; i++)
+        done = gemm_row_is_done(w, i);
+    if (done)
+        return;
+    engine_task(w->e);
+    if (w->g->alpha == 0 || w->cut.inner == 0)
+        gemm_added(w);
+    for (int64_t k = 0; w->g->alpha != 0 && k < w->cut.inner; k++) {
+        if (keeps_a)
+            gemm_rank_keeping_a(w, k);
+        else
+            gemm_rank_keeping_b(w, k);
+    }
+}
+
+static void gemm_super_blocks(struct gemm_walk *w, const struct gemm_size *s,
+                              const struct gemm_layout *l)
+{
+    for (int64_t p = 0; p < l->parts_m; p++) {
+        for (int64_t q = 0; q < l->parts_n && engine_goes_on(w->e); q++) {
+            w->i0 = run_part(s->m, l->parts_m, p);
+            w->i1 = run_part(s->m, l->parts_m, p + 1);
+            w->j0 = run_part(s->n, l->parts_n, q);
+            w->j1 = run_part(s->n, l->parts_n, q + 1);
+            gemm_super_block(w, l->keeps_a);
+        }
+    }
+}
+
+static void gemm_walk(const void *x, struct result *out, struct engine *e)
+{
+    const struct gemm *g = x;
+    struct gemm_layout l;
+    struct gemm_size s = gemm_sizes(g);
+    struct gemm_walk w = {.g = g,
+                          .out = out,
+                          .e = e,
+                          .a = {.m = g->a, .stamps = g->stamps_a},
+                          .b = {.m = g->b, .stamps = g->stamps_b},
+                          .d = {.m = g->d, .stamps = g->stamps_d},
+                          .cut = gemm_cut(g)};
+    if (gemm_layout(g, &l, NULL) < 0)
+        return; /* the caller has asked before */
+    size_t rows = (size_t)run_ceil(s.m, l.parts_m);
+    size_t columns = (size_t)run_ceil(s.n, l.parts_n);
+    w.c = calloc(rows * columns + 1, sizeof(*w.c));
+    w.panel = calloc(MAX(rows, columns) + 1, sizeof(struct slot *));
+    if (w.c && w.panel)
+        gemm_super_blocks(&w, &s, &l);
+    else
+        engine_stop(e, -ENOMEM, "out of memory");
+    free(w.c);
+    free(w.panel);
+}
+
+struct run_algorithm gemm_algorithm(const struct gemm *g)
+{
+    return (struct run_algorithm){.walk = gemm_walk, .x = g};
 }

@@ -149,6 +149,33 @@ static int inventory_first(void *arg, int64_t rank)
     return 1;
 }
 
+struct inventory_triangle {
+    const struct matdir *m;
+    bool upper;
+    int64_t index[2]; /* of the first that is missing */
+};
+
+static int inventory_first_of_triangle(void *arg, int64_t rank)
+{
+    struct inventory_triangle *t = arg;
+    grid_unrank(&t->m->header.grid, rank, t->index);
+    return t->upper ? t->index[0] <= t->index[1] : t->index[0] >= t->index[1];
+}
+
+int inventory_check_triangle(const struct matdir *m, bool upper, struct err *err)
+{
+    CLEANUP(inventory_fini) struct inventory in = {0};
+    struct inventory_triangle t = {.m = m, .upper = upper};
+    bool fills = m->has_fill && matdir_triangle(m) != (upper ? 'u' : 'l');
+    int r = fills ? 0 : inventory_load(m, false, &in, err);
+    if (r < 0 || fills || !inventory_each_missing(&in, inventory_first_of_triangle, &t))
+        return r;
+    (void)err_set(err, -ENOENT, "%s/block_%lld_%lld: the block is missing", m->path,
+                  (long long)t.index[0], (long long)t.index[1]);
+    err_hint(err, "bm ls --missing lists them; a fill_value in the header would stand for them");
+    return -ENOENT;
+}
+
 int inventory_check_whole(const struct matdir *m, struct err *err)
 {
     CLEANUP(inventory_fini) struct inventory in = {0};
@@ -156,6 +183,8 @@ int inventory_check_whole(const struct matdir *m, struct err *err)
     int64_t index[GRID_NDIM_MAX];
     char name[NAME_FILE_SIZE];
     const struct grid *g = &m->header.grid;
+    if (m->has_fill && matdir_triangle(m) && g->ndim == 2)
+        return inventory_check_triangle(m, matdir_triangle(m) == 'u', err);
     int r = m->has_fill ? 0 : inventory_load(m, false, &in, err);
     if (r < 0 || m->has_fill || inventory_each_missing(&in, inventory_first, &first) == 0)
         return r;

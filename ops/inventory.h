@@ -33,8 +33,11 @@ bool inventory_has(const struct inventory *in, int64_t rank);
 typedef int inventory_fn(void *arg, int64_t rank);
 int inventory_each_missing(const struct inventory *in, inventory_fn *fn, void *arg);
 
-/* 0 when nothing is missing or the matrix has a fill value; else -ENOENT, naming the first missing
- * block and how many there are. */
+/* 0 when nothing is missing or the matrix has a fill value, which for a triangular matrix stands
+ * for the other triangle only; else -ENOENT, naming a missing block. */
 int inventory_check_whole(const struct matdir *m, struct err *err);
+
+/* The same for the blocks of one triangle. */
+int inventory_check_triangle(const struct matdir *m, bool upper, struct err *err);
 
 #endif

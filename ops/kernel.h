@@ -19,6 +19,17 @@ void kernel_init(void);
 /* What computes: "OpenBLAS 0.3.21 DYNAMIC_ARCH ... SkylakeX". Writes at most `size` bytes. */
 void kernel_library(char *dst, size_t size);
 
+/* "OpenBLAS 0.3.21", and what it takes the processor for: "SkylakeX". Bits depend on both. */
+const char *kernel_version(void);
+const char *kernel_core(void);
+
+/* The best core that this processor can run and OpenBLAS has, when it is better than the one it
+ * took: releases older than a processor fall back to one of 2004. NULL: all is well. */
+const char *kernel_better_core(void);
+
+/* Whether this processor can run the code for a core; one that it cannot would end the process. */
+bool kernel_can_run(const char *core);
+
 /* c := c + alpha op(a) op(b), where op is 'n' as it is, 't' transposed, 'c' conjugate-transposed,
  * and op(a) is c.m x k, op(b) k x c.n. */
 void kernel_gemm(char transa, char transb, double complex alpha, struct tile a, struct tile b,
@@ -26,5 +37,20 @@ void kernel_gemm(char transa, char transb, double complex alpha, struct tile a, 
 
 /* c := beta c. */
 void kernel_scale(double complex beta, struct tile c);
+
+/* c := c + a, of one order. */
+void kernel_add(struct tile a, struct tile c);
+
+/* c := c + alpha I. */
+void kernel_shift(double complex alpha, struct tile c);
+
+double complex kernel_element(struct tile t, int i, int j);
+
+/* The real part of an element. */
+double kernel_real(struct tile t, int i, int j);
+
+/* Whether all elements are finite, or with `lower` all of the lower triangle; else the first one
+ * that is not, in the tile's order. */
+bool kernel_is_finite(struct tile t, bool lower, int *ret_i, int *ret_j);
 
 #endif

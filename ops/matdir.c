@@ -271,6 +271,14 @@ int matdir_create(const char *path, const struct header *header, struct matdir *
     return r < 0 ? err_prefix(err, r, "%s", path) : matdir_open(path, ret, err);
 }
 
+char matdir_triangle(const struct matdir *m)
+{
+    const char *says = cJSON_GetStringValue(header_extra(&m->header, "triangular"));
+    if (says && strcmp(says, "lower") == 0)
+        return 'l';
+    return says && strcmp(says, "upper") == 0 ? 'u' : 0;
+}
+
 int matdir_sync(const struct matdir *m, struct err *err)
 {
     if (fsync(m->fd) == 0 || errno == EINVAL || errno == ENOSYS)

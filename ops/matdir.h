@@ -50,6 +50,10 @@ int matdir_create(const char *path, const struct header *header, struct matdir *
 /* Lets missing blocks stand for `value`, whatever the header says. -EINVAL as element_set(). */
 int matdir_set_fill(struct matdir *m, struct number value, struct err *err);
 
+/* Which triangle the header says that the matrix is: 'l', 'u', or 0 when it says nothing. Its fill
+ * value then stands for the blocks of the other one. */
+char matdir_triangle(const struct matdir *m);
+
 /* Makes the names of what was published durable, where the file system knows how to. */
 int matdir_sync(const struct matdir *m, struct err *err);
 

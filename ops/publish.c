@@ -117,11 +117,19 @@ static int publish_name(struct publish *p, const char *name, bool replace)
     return r;
 }
 
+int publish_sync(struct publish *p, struct err *err)
+{
+    if (!p->synced && fsync(p->fd) != 0)
+        return err_errno(err, publish_code(-errno), "cannot sync");
+    p->synced = true;
+    return 0;
+}
+
 static int publish_finish(struct publish *p, const char *name, bool replace, struct err *err)
 {
-    int r = fsync(p->fd) == 0 ? 0 : -errno;
+    int r = publish_sync(p, err);
     if (r < 0)
-        return err_errno(err, publish_code(r), "cannot sync");
+        return r;
     r = publish_name(p, name, replace);
     if (r == -EEXIST)
         return err_set(err, r, "it is there already");

@@ -22,6 +22,7 @@ struct publish {
     int dir; /* borrowed */
     int fd;  /* of the scratch file, for writing and reading back; -1 when there is none */
     char name[PUBLISH_NAME_SIZE];
+    bool synced;          /* all of it is on the disk */
     struct publish *next; /* among those under way in this process */
 };
 
@@ -29,6 +30,9 @@ struct publish {
 
 /* Makes the scratch file. 0, or -errno with a message that names no file. */
 int publish_begin(int dir, struct publish *p, struct err *err);
+
+/* Makes what was written durable, ahead of publish_link(). 0 or -errno. */
+int publish_sync(struct publish *p, struct err *err);
 
 /* Gives the file its name and lets go of the scratch file. 0; -EEXIST when the name is taken, and
  * the scratch file is then still there; or -errno. */

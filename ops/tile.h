@@ -26,4 +26,25 @@ static inline size_t tile_element(char type)
     }
 }
 
+/* Rows i ... i + m - 1 and columns j ... j + n - 1 of a tile, in place. */
+static inline struct tile tile_part(struct tile t, int i, int j, int m, int n)
+{
+    size_t along = (size_t)(t.fortran ? i : j);
+    size_t across = (size_t)(t.fortran ? j : i);
+    t.a = (char *)t.a + (across * (size_t)t.ld + along) * tile_element(t.type);
+    t.m = m;
+    t.n = n;
+    return t;
+}
+
+/* The transpose, in place. */
+static inline struct tile tile_turn(struct tile t)
+{
+    int m = t.m;
+    t.m = t.n;
+    t.n = m;
+    t.fortran = !t.fortran;
+    return t;
+}
+
 #endif

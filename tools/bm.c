@@ -3,6 +3,7 @@
 #include "base/version.h"
 #include "ops/kernel.h"
 #include "tools/cmd.h"
+#include "tools/pin.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,9 +13,10 @@
 #include <unistd.h>
 
 static const struct cmd *const bm_cmd[] = {
-    &cmd_ls,      &cmd_info,      &cmd_create, &cmd_import, &cmd_export, &cmd_diff,
-    &cmd_reblock, &cmd_transpose, &cmd_add,    &cmd_scale,  &cmd_gemm,   &cmd_norm,
-    &cmd_trace,   &cmd_map,       &cmd_free,   &cmd_rm,     &cmd_fsck,   &cmd_recover,
+    &cmd_ls,      &cmd_info,      &cmd_create, &cmd_import, &cmd_export,  &cmd_diff,
+    &cmd_reblock, &cmd_transpose, &cmd_add,    &cmd_scale,  &cmd_gemm,    &cmd_syrk,
+    &cmd_chol,    &cmd_solve,     &cmd_trsm,   &cmd_logdet, &cmd_norm,    &cmd_trace,
+    &cmd_map,     &cmd_free,      &cmd_rm,     &cmd_fsck,   &cmd_recover,
 };
 
 static const char bm_prefix[] = "bm-";
@@ -40,7 +42,8 @@ static const struct opts_command bm_opts = {
     .exit_status = cmd_exit_text,
     .see_also =
         "bmfs(1), bm-ls(1), bm-info(1), bm-create(1), bm-import(1), bm-export(1), "
-        "bm-diff(1), bm-reblock(1), bm-transpose(1), bm-add(1), bm-scale(1), bm-gemm(1), "
+        "bm-diff(1), bm-reblock(1), bm-transpose(1), bm-add(1), bm-scale(1), bm-gemm(1), bm-syrk(1), "
+        "bm-chol(1), bm-solve(1), bm-trsm(1), bm-logdet(1), "
         "bm-norm(1), bm-trace(1), bm-map(1), bm-free(1), bm-rm(1), bm-fsck(1), bm-recover(1)",
 };
 
@@ -147,5 +150,6 @@ int main(int argc, char **argv)
     (void)signal(SIGUSR1, SIG_IGN); /* until a command has something to say */
     bm_keep_standard();
     kernel_init();
+    pin_init(argc, argv);
     return cmd ? cmd_main(cmd, argc, argv) : cmd_flush("bm", bm_main(argc, argv));
 }

@@ -10,7 +10,7 @@ enum { CMD_CONF_MAX = 256 };
 
 const char cmd_exit_text[] =
     "0    done; the same; healthy\n"
-    "1    a negative answer: the matrices differ, or one has faults\n"
+    "1    a negative answer: the matrices differ, one has faults, --verify found an error\n"
     "2    wrong usage or impossible operands: shapes, types, blocks, not a matrix\n"
     "3    numerical failure: not positive definite, singular\n"
     "4    incomplete: a task failed, or a program that was run\n"
@@ -30,6 +30,8 @@ int cmd_exit_of(int code)
     case ENOMEM: /* of the operands' size */
     case EMSGSIZE:
         return CMD_USAGE;
+    case EDOM:
+        return CMD_NUMERICAL;
     case ENOENT:
         return CMD_MISSING;
     case ECHILD: /* a program that was run */
@@ -79,7 +81,8 @@ static void cmd_interrupted(void *arg, const char *signal)
     report_print(&report, "interrupted", -EINTR, &err);
 }
 
-int cmd_progress(struct cmd_call *call, const char *label, const char *unit, struct err *err)
+static int cmd_start_progress(struct cmd_call *call, const char *label, const char *unit,
+                              bool resumable, struct err *err)
 {
     const struct cmd_common *common = call->conf;
     struct progress_conf conf = {.tool = call->cmd->opts->name,
@@ -87,9 +90,21 @@ int cmd_progress(struct cmd_call *call, const char *label, const char *unit, str
                                  .unit = unit,
                                  .how = common->progress,
                                  .quiet = common->quiet,
+                                 .resumable = resumable,
                                  .interrupted = cmd_interrupted,
                                  .arg = call};
     return progress_start(&call->progress, &conf, &call->watch, err);
+}
+
+int cmd_progress(struct cmd_call *call, const char *label, const char *unit, struct err *err)
+{
+    return cmd_start_progress(call, label, unit, false, err);
+}
+
+int cmd_progress_resumable(struct cmd_call *call, const char *label, const char *unit,
+                           struct err *err)
+{
+    return cmd_start_progress(call, label, unit, true, err);
 }
 
 int cmd_flush(const char *tool, int status)
@@ -106,7 +121,7 @@ static int cmd_finish(struct cmd_call *call, int r, const struct err *err)
 {
     const struct cmd_common *common = call->conf;
     const char *tool = call->cmd->opts->name;
-    static const char *const status[] = {"ok", "differs"};
+    static const char *const status[] = {"ok", "differs"}; /* from what they should be, too */
     if (r < 0)
         cmd_say_error(tool, err);
     if (common->json)

@@ -86,8 +86,12 @@ void cmd_say(const struct cmd_call *call, const char *fmt, ...) PRINTF_LIKE(2, 3
 /* Starts showing progress, when --progress wants it. `label` and `unit` are borrowed. */
 int cmd_progress(struct cmd_call *call, const char *label, const char *unit, struct err *err);
 
-extern const struct cmd cmd_add, cmd_create, cmd_diff, cmd_export, cmd_free, cmd_fsck, cmd_gemm,
-    cmd_import, cmd_info, cmd_ls, cmd_map, cmd_norm, cmd_reblock, cmd_recover, cmd_rm, cmd_scale,
-    cmd_trace, cmd_transpose;
+/* The same, for a command that has --resume. */
+int cmd_progress_resumable(struct cmd_call *call, const char *label, const char *unit,
+                           struct err *err);
+
+extern const struct cmd cmd_add, cmd_chol, cmd_create, cmd_diff, cmd_export, cmd_free, cmd_fsck,
+    cmd_gemm, cmd_import, cmd_info, cmd_logdet, cmd_ls, cmd_map, cmd_norm, cmd_reblock, cmd_recover,
+    cmd_rm, cmd_scale, cmd_solve, cmd_syrk, cmd_trace, cmd_transpose, cmd_trsm;
 
 #endif

@@ -1,8 +1,7 @@
-#include "tools/cmd.h"
-#include "tools/output.h"
-#include "tools/text.h"
-
 #include "ops/gemm.h"
+#include "ops/verify.h"
+#include "tools/compute.h"
+#include "tools/text.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -10,9 +9,8 @@
 #include <string.h>
 
 struct cmd_gemm_conf {
-    struct cmd_common common;
+    struct compute_conf compute;
     const char *alpha, *beta, *add, *transa, *transb;
-    bool force;
 };
 
 #define CMD_GEMM(field) offsetof(struct cmd_gemm_conf, field)
@@ -24,10 +22,7 @@ static const struct opts_item cmd_gemm_item[] = {
     {"transb", 0, OPTS_STRING, CMD_GEMM(transb), "n|t|c", "the same for B"},
     {"add", 0, OPTS_STRING, CMD_GEMM(add), "D", "add the matrix D"},
     {"beta", 0, OPTS_STRING, CMD_GEMM(beta), "X", "factor of D (default: 1)"},
-    {"force", 'f', OPTS_FLAG, CMD_GEMM(force), NULL, "delete the matrix C that is there first"},
-    CMD_PROGRESS,
-    CMD_JSON,
-    CMD_QUIET,
+    COMPUTE_ITEMS,
 };
 
 static const struct opts_command cmd_gemm_opts = {
@@ -39,8 +34,10 @@ static const struct opts_command cmd_gemm_opts = {
         "float64, complex64 or complex128. A's columns and B's rows are cut into blocks of the same\n"
         "size; D is cut as C is.\n"
         "\n"
-        "Each block of C appears when it is complete. A factor of 0 means that what it multiplies is\n"
-        "not read. Factors are written as 2.5 or, for complex types, as 1+2j.",
+        "Each block of C appears when it is complete, so that a run that ended for whatever reason\n"
+        "goes on with --resume. The result does not depend on --memory, --threads or how often that\n"
+        "was. A factor of 0 means that what it multiplies is not read. Factors are written as 2.5 or,\n"
+        "for complex types, as 1+2j.",
     .item = cmd_gemm_item,
     .items = ARRAY_SIZE(cmd_gemm_item),
     .operands_min = 3,
@@ -48,7 +45,7 @@ static const struct opts_command cmd_gemm_opts = {
     .examples = "bm-gemm /mnt/bm/A /mnt/bm/B /mnt/bm/C\n"
                 "bm-gemm --alpha -1 --transb t --add /mnt/bm/D /mnt/bm/A /mnt/bm/B /mnt/bm/C\n",
     .exit_status = cmd_exit_text,
-    .see_also = "bm(1), bm-diff(1), bm-create(1)",
+    .see_also = "bm(1), bm-chol(1), bm-diff(1), bm-create(1)",
 };
 
 static int cmd_gemm_trans(const char *name, const char *text, char *ret, struct err *err)
@@ -79,12 +76,17 @@ static int cmd_gemm_options(const struct cmd_gemm_conf *conf, struct gemm *g, st
     return r;
 }
 
+/* Operands, with what they were when the run began. */
 struct cmd_gemm_inputs {
     struct matdir a, b, d;
+    struct stamps stamps_a, stamps_b, stamps_d;
 };
 
 static void cmd_gemm_close(struct cmd_gemm_inputs *in)
 {
+    stamps_fini(&in->stamps_a);
+    stamps_fini(&in->stamps_b);
+    stamps_fini(&in->stamps_d);
     matdir_close(&in->a);
     matdir_close(&in->b);
     matdir_close(&in->d);
@@ -106,73 +108,83 @@ static int cmd_gemm_open(struct cmd_call *call, struct cmd_gemm_inputs *in, stru
     g->a = &in->a;
     g->b = &in->b;
     g->d = conf->add ? &in->d : NULL;
-    in->a.watch = in->b.watch = in->d.watch = &call->watch;
     return r;
 }
 
-static void cmd_gemm_report(struct cmd_call *call, const struct matdir *c, bool done)
+/* Looks at the blocks that will be read. */
+static int cmd_gemm_stamp(struct cmd_gemm_inputs *in, struct gemm *g, struct err *err)
 {
-    struct report *out = &call->report;
-    struct report tasks = {.root = cJSON_CreateObject()};
-    int64_t total = call->watch.steps;
-    double seconds = (double)(clock_ns() - call->progress.start_ns) * 1e-9;
-    double gflops = (double)call->watch.flops / seconds * 1e-9;
-    char sizes[TEXT_SIZES_SIZE];
-    char bytes[TEXT_BYTES_SIZE];
-    report_text(out, "output", c->path);
-    report_header(out, &c->header);
-    report_int(&tasks, "total", total);
-    report_int(&tasks, "done", call->watch.steps_done);
-    report_int(&tasks, "retried", 0);
-    report_int(&tasks, "failed", done ? 0 : 1);
-    report_item(out, "tasks", tasks.root);
-    report_int(out, "bytes_read", (int64_t)call->watch.bytes_read);
-    report_int(out, "bytes_written", (int64_t)call->watch.bytes_written);
-    report_real(out, "gflops", gflops);
-    if (done)
-        cmd_say(call, "%s: %s %s in %.2f s, %.1f GFLOP/s, read %s", c->path,
-                text_sizes(c->header.grid.shape, 2, sizes), dtype_name(c->header.dtype), seconds,
-                gflops, text_bytes((double)call->watch.bytes_read, bytes));
+    bool adds = g->d && g->beta != 0;
+    int r = gemm_check_inputs(g, err);
+    if (r == 0 && g->alpha != 0)
+        r = stamps_take(g->a, STAMPS_ALL, &in->stamps_a, err);
+    if (r == 0 && g->alpha != 0)
+        r = stamps_take(g->b, STAMPS_ALL, &in->stamps_b, err);
+    if (r == 0 && adds)
+        r = stamps_take(g->d, STAMPS_ALL, &in->stamps_d, err);
+    g->stamps_a = in->stamps_a.of ? &in->stamps_a : NULL;
+    g->stamps_b = in->stamps_b.of ? &in->stamps_b : NULL;
+    g->stamps_d = in->stamps_d.of ? &in->stamps_d : NULL;
+    return r;
 }
 
-static int cmd_gemm_compute(struct cmd_call *call, const struct gemm *g, const struct header *h,
-                            struct err *err)
+static struct cJSON *cmd_gemm_complex(double complex x)
 {
-    const struct cmd_gemm_conf *conf = call->conf;
-    const struct matdir *const input[] = {g->a, g->b, g->d};
-    const struct output out = {
-        .path = call->operand[2], .force = conf->force, .input = input, .inputs = 3};
-    CLEANUP(matdir_close) struct matdir c = MATDIR_NONE;
-    int r = output_check(&out, err);
+    return cJSON_CreateDoubleArray((double[]){creal(x), cimag(x)}, 2);
+}
+
+static struct cJSON *cmd_gemm_parameters(const struct gemm *g)
+{
+    struct cJSON *p = cJSON_CreateObject();
+    (void)cJSON_AddItemToObject(p, "alpha", cmd_gemm_complex(g->alpha));
+    (void)cJSON_AddItemToObject(p, "beta", cmd_gemm_complex(g->d ? g->beta : 0));
+    (void)cJSON_AddStringToObject(p, "transa", (char[]){g->transa, '\0'});
+    (void)cJSON_AddStringToObject(p, "transb", (char[]){g->transb, '\0'});
+    return p;
+}
+
+static int cmd_gemm_compute(struct cmd_call *call, struct cmd_gemm_inputs *in, struct gemm *g,
+                            struct compute *c, struct err *err)
+{
+    struct gemm_layout layout;
+    c->label = "gemm";
+    c->path = call->operand[2];
+    c->input[0] = &in->a;
+    c->input[1] = &in->b;
+    c->input[2] = g->d ? &in->d : NULL;
+    g->memory = c->memory;
+    int r = gemm_layout(g, &layout, err);
     if (r == 0)
-        r = gemm_check_inputs(g, err);
+        r = compute_check(call, c, err);
     if (r == 0)
-        r = cmd_progress(call, "gemm", "block products", err);
-    if (r == 0)
-        r = output_make(&out, h, &c, err);
+        r = cmd_gemm_stamp(in, g, err);
     if (r < 0)
         return r;
-    c.watch = &call->watch;
-    r = gemm_run(g, &c, err);
-    if (r < 0)
-        output_is_incomplete(&out, err);
-    progress_stop(&call->progress, r == 0);
-    cmd_gemm_report(call, &c, r == 0);
-    return r;
+    c->job = (struct job){.operation = "gemm",
+                          .parameters = cmd_gemm_parameters(g),
+                          .input = {g->stamps_a, g->stamps_b, g->stamps_d}};
+    c->algorithm = gemm_algorithm(g);
+    c->verify = verify_gemm;
+    c->bound = gemm_bound(g);
+    c->numpywren = gemm_numpywren(g);
+    c->bound_text = "max(2 m n k / sqrt(S), m k + k n) elements, S being the memory";
+    return compute_run(call, c, err);
 }
 
 static int cmd_gemm_main(struct cmd_call *call, struct err *err)
 {
     CLEANUP(cmd_gemm_close)
     struct cmd_gemm_inputs in = {.a = MATDIR_NONE, .b = MATDIR_NONE, .d = MATDIR_NONE};
-    struct header h = {0};
+    CLEANUP(compute_fini) struct compute c = {0};
     struct gemm g = {0};
-    int r = cmd_gemm_options(call->conf, &g, err);
+    int r = compute_begin(call, &c, err);
+    if (r == 0)
+        r = cmd_gemm_options(call->conf, &g, err);
     if (r == 0)
         r = cmd_gemm_open(call, &in, &g, err);
     if (r == 0)
-        r = gemm_plan(&g, &h, err);
-    return r < 0 ? r : cmd_gemm_compute(call, &g, &h, err);
+        r = gemm_plan(&g, &c.header, err);
+    return r < 0 ? r : cmd_gemm_compute(call, &in, &g, &c, err);
 }
 
 const struct cmd cmd_gemm = {

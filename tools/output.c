@@ -28,10 +28,11 @@ static int output_look(const struct output *o, struct err *err)
         return r;
     }
     r = output_is_input(o, &id, err);
-    if (r < 0 || o->force)
+    if (r < 0 || o->force || o->resume)
         return r < 0 ? r : 1;
     (void)err_set(err, -EEXIST, "%s: it exists already", o->path);
-    err_hint(err, "--force deletes it first");
+    err_hint(err, o->resumes ? "--resume goes on with it, --force deletes it first"
+                             : "--force deletes it first");
     return -EEXIST;
 }
 
@@ -46,7 +47,7 @@ int output_make(const struct output *o, const struct header *header, struct matd
 {
     struct remove_count count;
     int r = output_look(o, err);
-    if (r > 0)
+    if (r > 0 && o->force)
         r = remove_matrix(o->path, false, NULL, &count, err);
     return r < 0 ? r : matdir_create(o->path, header, ret, err);
 }
@@ -55,4 +56,10 @@ void output_is_incomplete(const struct output *o, struct err *err)
 {
     if (!err->hint[0])
         err_hint(err, "%s is incomplete: remove it, or start again with --force", o->path);
+}
+
+void output_is_resumable(const struct output *o, struct err *err)
+{
+    if (!err->hint[0])
+        err_hint(err, "%s is incomplete: the same command with --resume goes on", o->path);
 }

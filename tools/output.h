@@ -9,12 +9,14 @@
 struct output {
     const char *path;
     bool force;                        /* delete the matrix that is there */
+    bool resume;                       /* go on with the matrix that is there */
+    bool resumes;                      /* the command has that option */
     const struct matdir *const *input; /* `inputs` of them; NULL ones are skipped */
     int inputs;
 };
 
-/* 0 when the output can be made: nothing is there, or, with force, a matrix that is none of the
- * inputs. -EINVAL: it is an input, or no matrix; -EEXIST. Changes nothing. */
+/* 0 when the output can be made: nothing is there, or, with force or resume, a matrix that is none
+ * of the inputs. -EINVAL: it is an input, or no matrix; -EEXIST. Changes nothing. */
 int output_check(const struct output *o, struct err *err);
 
 /* output_check(), deletes what is there with force, and makes the matrix. */
@@ -23,5 +25,8 @@ int output_make(const struct output *o, const struct header *header, struct matd
 
 /* Adds to an error that ended the filling of an output what has become of it. */
 void output_is_incomplete(const struct output *o, struct err *err);
+
+/* The same, where --resume goes on. */
+void output_is_resumable(const struct output *o, struct err *err);
 
 #endif

@@ -176,6 +176,8 @@ static void progress_end_process(struct progress *p, int signo)
     const char *what = signo == SIGINT ? "interrupted" : "terminated";
     (void)fprintf(stderr, "%s: %s at %lld/%lld %s\n", p->conf.tool, what, (long long)v.done,
                   (long long)v.total, p->conf.unit);
+    if (p->conf.resumable)
+        (void)fputs("  hint: the same command with --resume goes on\n", stderr);
     publish_end();
     p->conf.interrupted(p->conf.arg, what);
     (void)fflush(NULL);

@@ -30,6 +30,7 @@ struct progress_conf {
     const char *unit;  /* of the watch's steps: "blocks" */
     const char *how;   /* what --progress says; NULL: auto */
     bool quiet;        /* none, unless `how` says otherwise */
+    bool resumable;    /* when a signal ends it, say that --resume goes on */
     /* Called in the thread when a signal ends the process, which follows. */
     void (*interrupted)(void *arg, const char *signal);
     void *arg;

@@ -35,13 +35,10 @@ while True:
 
 
 def start_writer(path, value, how):
-    """A process that overwrites a block with higher and higher values, and says which are stored.
-    Returns once it has begun."""
-    process = subprocess.Popen([sys.executable, "-c", WRITER.format(side=SIDE), str(path),
-                                str(value), how], stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True)
-    process.stdout.readline()
-    return process
+    """A process that says when it is ready, then overwrites a block with higher and higher values
+    and says which are stored."""
+    return subprocess.Popen([sys.executable, "-c", WRITER.format(side=SIDE), str(path), str(value),
+                             how], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
 def whole(body):

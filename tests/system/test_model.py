@@ -172,7 +172,7 @@ class World:
     def model_mmap(self, mount, path, more, data):
         old = self.need(path)
         if old:
-            at = more % len(old) if path not in KEYS else more
+            at = more % len(old)
             self.set(path, old[:at] + data[:1] + old[at + 1:], mount)
 
     def real_mmap(self, real, more, data):
@@ -180,7 +180,7 @@ class World:
             size = os.fstat(f.fileno()).st_size
             if size:
                 with mmap.mmap(f.fileno(), size) as view:
-                    view[more % size if size != 256 else more] = data[0]
+                    view[more % size] = data[0]
                     view.flush()
 
     def model_read(self, mount, path, more, data):

@@ -4,6 +4,8 @@ import base64
 import errno
 import json
 import os
+import subprocess
+import sys
 import pickle
 
 import kit
@@ -191,3 +193,33 @@ def test_rmdir_leaves_a_directory_that_holds_another(mount, bucket):
     (mount.path / "a/b").rmdir()
     (mount.path / "a").rmdir()
     assert not (mount.path / "a").exists()
+
+
+@pytest.mark.parametrize("nothing", ["touch B/block_0_0", ": > B/block_0_0", "false > B/header.json"])
+def test_a_file_that_nobody_wrote_to_is_in_nobodys_way(mount, bucket, nothing):
+    kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
+    kit.shell("mkdir B", mount.path)
+    if "header" not in nothing:
+        kit.shell("cp A/header.json B/", mount.path)
+    kit.shell(nothing, mount.path, check=False)
+    kit.shell("cp A/header.json B/" if "header" in nothing else "cp A/block_1_1 B/block_0_0",
+              mount.path)
+    kit.shell("cp A/block_0_1 B/", mount.path)
+    assert (np.load(mount.path / "B/block_0_1") == np.eye(4)[:2, 2:]).all()
+    kit.shell("touch B/block_1_0; rm -r B", mount.path)
+    assert sorted(os.listdir(mount.path)) == ["A"]
+    kit.shell("mkdir B; cp A/header.json B/; touch B/block_0_0", mount.path)
+    assert "B" in os.listdir(mount.path)
+
+
+def test_of_many_that_create_a_block_at_once_one_does(mount, bucket):
+    kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
+    os.unlink(mount.path / "A/block_0_1")
+    script = ("import os, sys; fd = os.open('A/block_0_1', os.O_WRONLY | os.O_CREAT | os.O_EXCL);"
+              "os.write(fd, open('A/block_1_0', 'rb').read()); os.close(fd)")
+    for _ in range(5):
+        racers = [subprocess.Popen([sys.executable, "-c", script], cwd=mount.path,
+                                   stderr=subprocess.DEVNULL) for _ in range(6)]
+        assert [r.wait(timeout=60) for r in racers].count(0) == 1
+        assert np.load(mount.path / "A/block_0_1").shape == (2, 2)
+        os.unlink(mount.path / "A/block_0_1")

@@ -1,0 +1,121 @@
+#include "ops/tri.h"
+
+#include "ops/kernel.h"
+
+#include <assert.h>
+#include <cblas.h>
+#include <lapack.h>
+#include <math.h>
+#include <string.h>
+
+static CBLAS_ORDER tri_order(struct tile t)
+{
+    return t.fortran ? CblasColMajor : CblasRowMajor;
+}
+
+static CBLAS_TRANSPOSE tri_op(char trans)
+{
+    return trans == 'n' ? CblasNoTrans : trans == 't' ? CblasTrans : CblasConjTrans;
+}
+
+void tri_herk(char trans, double alpha, struct tile a, struct tile c)
+{
+    CBLAS_ORDER order = tri_order(c);
+    CBLAS_TRANSPOSE op = tri_op(trans);
+    int k = trans == 'n' ? a.n : a.m;
+    assert(a.type == c.type && a.fortran == c.fortran && c.m == c.n);
+    assert(c.m == (trans == 'n' ? a.m : a.n));
+    if (c.m == 0 || k == 0)
+        return;
+    if (c.type == 's')
+        cblas_ssyrk(order, CblasLower, op, c.m, k, (float)alpha, a.a, a.ld, 1, c.a, c.ld);
+    else if (c.type == 'd')
+        cblas_dsyrk(order, CblasLower, op, c.m, k, alpha, a.a, a.ld, 1, c.a, c.ld);
+    else if (c.type == 'c')
+        cblas_cherk(order, CblasLower, op, c.m, k, (float)alpha, a.a, a.ld, 1, c.a, c.ld);
+    else
+        cblas_zherk(order, CblasLower, op, c.m, k, alpha, a.a, a.ld, 1, c.a, c.ld);
+}
+
+void tri_trsm(char side, char uplo, char trans, char diag, struct tile t, struct tile b)
+{
+    CBLAS_ORDER order = tri_order(b);
+    CBLAS_SIDE left = side == 'l' ? CblasLeft : CblasRight;
+    CBLAS_UPLO lower = uplo == 'l' ? CblasLower : CblasUpper;
+    CBLAS_TRANSPOSE op = tri_op(trans);
+    CBLAS_DIAG unit = diag == 'u' ? CblasUnit : CblasNonUnit;
+    const float complex one_c = 1;
+    const double complex one_z = 1;
+    assert(t.type == b.type && t.fortran == b.fortran && t.m == t.n);
+    assert(t.m == (side == 'l' ? b.m : b.n));
+    if (b.m == 0 || b.n == 0)
+        return;
+    if (b.type == 's')
+        cblas_strsm(order, left, lower, op, unit, b.m, b.n, 1, t.a, t.ld, b.a, b.ld);
+    else if (b.type == 'd')
+        cblas_dtrsm(order, left, lower, op, unit, b.m, b.n, 1, t.a, t.ld, b.a, b.ld);
+    else if (b.type == 'c')
+        cblas_ctrsm(order, left, lower, op, unit, b.m, b.n, &one_c, t.a, t.ld, b.a, b.ld);
+    else
+        cblas_ztrsm(order, left, lower, op, unit, b.m, b.n, &one_z, t.a, t.ld, b.a, b.ld);
+}
+
+/* c(j, i) := conj(a(i, j)) */
+static void tri_turn_element(struct tile a, int i, int j, struct tile c)
+{
+    char *to = tile_part(c, j, i, 1, 1).a;
+    memcpy(to, tile_part(a, i, j, 1, 1).a, tile_element(a.type));
+    if (a.type == 'c')
+        *(float *)(void *)(to + sizeof(float)) *= -1;
+    if (a.type == 'z')
+        *(double *)(void *)(to + sizeof(double)) *= -1;
+}
+
+void tri_turn(struct tile a, struct tile c)
+{
+    enum { PATCH = 32 }; /* of both that a cache holds */
+    assert(a.type == c.type && a.m == c.n && a.n == c.m);
+    for (int from = 0; from < a.m; from += PATCH) {
+        for (int j = 0; j < a.n; j++) {
+            for (int i = from; i < MIN(from + PATCH, a.m); i++)
+                tri_turn_element(a, i, j, c);
+        }
+    }
+}
+
+void tri_mirror(struct tile a)
+{
+    for (int i = 0; i < a.m; i++) {
+        for (int j = 0; j < i; j++)
+            tri_turn_element(a, i, j, a);
+    }
+}
+
+int tri_potrf(struct tile a)
+{
+    /* A row-major lower triangle is the upper one of the transpose: A = L L^H is A^T = U^H U with
+     * U = L^T. */
+    char uplo = a.fortran ? 'L' : 'U';
+    lapack_int n = a.n;
+    lapack_int ld = a.ld;
+    lapack_int info = 0;
+    assert(a.m == a.n);
+    if (n == 0)
+        return 0;
+    if (a.type == 's')
+        LAPACK_spotrf(&uplo, &n, a.a, &ld, &info);
+    else if (a.type == 'd')
+        LAPACK_dpotrf(&uplo, &n, a.a, &ld, &info);
+    else if (a.type == 'c')
+        LAPACK_cpotrf(&uplo, &n, a.a, &ld, &info);
+    else
+        LAPACK_zpotrf(&uplo, &n, a.a, &ld, &info);
+    assert(info >= 0);
+    int good = info > 0 ? info - 1 : n;
+    for (int i = 0; i < good; i++) {
+        double d = kernel_real(a, i, i);
+        if (!(d > 0) || !isfinite(d))
+            return i + 1;
+    }
+    return info;
+}

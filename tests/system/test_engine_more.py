@@ -1,0 +1,271 @@
+"""bm syrk, trsm and solve, and sums over a long k, against numpy."""
+
+import itertools
+import os
+import random
+
+import numpy as np
+import pytest
+
+from test_engine import EPS, same_files, spd
+from tools_kit import (good, load, matrices, name, names, normal, plain, refused,  # noqa: F401
+                       store)
+
+TYPES = ["f4", "f8", "c8", "c16"]
+
+
+def op(a, trans):
+    return {"n": a, "t": a.T, "c": a.conj().T}[trans]
+
+
+def error(got, want, scale, k):
+    """The largest error, in units of what rounding allows."""
+    unit = EPS[np.dtype(got.dtype).char] * max(k, 1) * max(scale, 1e-300)
+    return np.linalg.norm(got.astype("c16") - want) / unit
+
+
+def some_memory(tile, least):
+    return ["--memory", least * tile + random.randrange(12) * tile, "--threads",
+            random.choice([1, 2, 3])]
+
+
+# --- syrk ---
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("m,k,bm,bk", [(1, 1, 1, 1), (9, 7, 20, 20), (40, 24, 8, 8),
+                                       (41, 23, 8, 5), (23, 0, 8, 5), (5, 100, 5, 7)])
+def test_syrk_is_right_and_hermitian(plain, dtype, m, k, bm, bk):
+    item = np.dtype(dtype).itemsize
+    for trans, lower in itertools.product("nc", (False, True)):
+        a = normal((m, k) if trans == "n" else (k, m), dtype=dtype)
+        block = (bm, bk) if trans == "n" else (bk, bm)
+        place = plain / f"{trans}{lower}"
+        place.mkdir()
+        store(place / "A", a, block, order=random.choice("CF"))
+        tile = max(bm, bk) ** 2 * item
+        good("syrk", "--trans", trans, *(["--lower"] if lower else []), *some_memory(tile, 4),
+             "--verify", place / "A", place / "C")
+        x = op(a, "n" if trans == "n" else "c").astype("c16")
+        want = x @ x.conj().T
+        if lower:
+            blocks = range(-(-m // bm))
+            for i, j in itertools.product(blocks, blocks):
+                assert (place / "C" / name((i, j))).exists() == (i >= j)
+                if i >= j:
+                    got = np.load(place / "C" / name((i, j)))
+                    part = want[i * bm:(i + 1) * bm, j * bm:(j + 1) * bm]
+                    assert error(got, part, np.linalg.norm(a) ** 2, k) < 30
+        else:
+            got = load(place / "C")
+            assert (got == got.conj().T).all()
+            assert error(got, want, np.linalg.norm(a) ** 2, k) < 30
+
+
+def test_syrk_makes_what_chol_takes(matrices):
+    x = normal((60, 40), dtype="c16")
+    store(matrices / "X", x, (16, 16))
+    good("syrk", "--trans", "c", "--lower", matrices / "X", matrices / "N")
+    good("chol", "--verify", matrices / "N", matrices / "L")
+    report = good("syrk", "--json", matrices / "X", matrices / "C").json()
+    plan = good("syrk", "--json", "--plan", matrices / "X", matrices / "P").json()
+    for field in ("bytes_read", "bytes_written", "flops", "requests"):
+        assert plan[field] == report[field]
+    refused(2, "--trans t does not conjugate", "syrk", "--trans", "t", matrices / "X",
+            matrices / "T", hint="bm gemm --transa t")
+    refused(2, "--trans: 'x' is none of", "syrk", "--trans", "x", matrices / "X", matrices / "T")
+
+
+def test_syrk_fills_in_what_is_missing_with_the_same_bytes(plain):
+    store(plain / "A", normal((70, 50)), (16, 16))
+    words = ["syrk", "--memory", 6 * 16 * 16 * 8, plain / "A"]
+    good(*words, plain / "C")
+    good(*words, plain / "D")
+    for block in ("block_0_4", "block_3_1", "block_2_2", "block_4_3"):
+        os.unlink(plain / "D" / block)
+    good(*words, plain / "D", "--resume")
+    same_files(plain / "C", plain / "D")
+
+
+# --- triangular systems ---
+
+def triangle(n, uplo, dtype, diag="n"):
+    t = normal((n, n), 3, dtype) / max(n, 1)
+    t = np.tril(t) if uplo == "l" else np.triu(t)
+    t[np.diag_indices(n)] += 1 if diag == "n" else 77
+    return t.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("n,k,b,bk", [(1, 1, 1, 1), (7, 3, 10, 10), (40, 24, 8, 8),
+                                      (41, 23, 8, 5), (33, 1, 8, 4)])
+def test_trsm_is_right(plain, dtype, n, k, b, bk):
+    item = np.dtype(dtype).itemsize
+    for side, uplo, trans, diag in itertools.product("lr", "lu", "ntc", "nu"):
+        place = plain / f"{side}{uplo}{trans}{diag}"
+        place.mkdir()
+        t = triangle(n, uplo, dtype, diag)
+        rhs = normal((n, k) if side == "l" else (k, n), dtype=dtype)
+        junk = t + (np.triu(np.full((n, n), 9), 1) if uplo == "l" else
+                    np.tril(np.full((n, n), 9), -1)).astype(dtype)
+        store(place / "T", junk, (b, b), order=random.choice("CF"))
+        store(place / "B", rhs, (b, bk) if side == "l" else (bk, b), order=random.choice("CF"))
+        good("trsm", "--side", side, "--uplo", uplo, "--trans", trans, "--diag", diag,
+             *some_memory(b * max(b, bk) * item, 3), "--verify", place / "T", place / "B",
+             place / "X")
+        if diag == "u":
+            t[np.diag_indices(n)] = 1
+        x = load(place / "X").astype("c16")
+        a = op(t.astype("c16"), trans)
+        back = a @ x if side == "l" else x @ a
+        scale = np.linalg.norm(t) * np.linalg.norm(x) + np.linalg.norm(rhs)
+        assert error(rhs, back, scale, n) < 30
+
+
+@pytest.mark.parametrize("side", "lr")
+@pytest.mark.parametrize("trans", "nt")
+def test_trsm_has_the_same_bits_with_any_memory_and_goes_on(plain, side, trans):
+    n = 130
+    store(plain / "T", triangle(n, "l", "f8"), (10, 10))
+    store(plain / "B", normal((n, 70) if side == "l" else (70, n)), (10, 10))
+    words = ["trsm", "--side", side, "--trans", trans, plain / "T", plain / "B"]
+    good(*words, plain / "X")
+    for tiles in (3, 4, 9, 20, 50):
+        plan = good(*words, plain / "Y", "--memory", tiles * 800, "--plan", "--json").json()
+        run = good(*words, plain / "Y", "--memory", tiles * 800, "--json").json()
+        for field in ("bytes_read", "bytes_written", "flops", "super_blocks", "requests"):
+            assert plan[field] == run[field], field
+        assert run["memory_peak"] <= tiles * 800
+        same_files(plain / "X", plain / "Y")
+        for block in random.sample([f for f in names(plain / "Y") if f.startswith("b")], 20):
+            os.unlink(plain / "Y" / block)
+        good(*words, plain / "Y", "--memory", tiles * 800, "--resume")
+        same_files(plain / "X", plain / "Y")
+        good("rm", plain / "Y")
+
+
+def test_trsm_takes_the_triangle_from_the_header(matrices):
+    a = spd(40)
+    store(matrices / "A", a, (16, 16))
+    store(matrices / "B", normal((40, 3)), (16, 3))
+    good("chol", "--uplo", "u", matrices / "A", matrices / "U")
+    good("trsm", "--trans", "c", matrices / "U", matrices / "B", matrices / "Y")
+    good("trsm", matrices / "U", matrices / "Y", matrices / "X")
+    assert np.allclose(a @ load(matrices / "X"), normal((40, 3)))
+
+
+def test_trsm_says_what_is_wrong(plain):
+    t = triangle(30, "l", "f8")
+    store(plain / "B", normal((30, 5)), (8, 5))
+    store(plain / "T", t, (8, 8))
+    t[20, 20] = 0
+    store(plain / "S", t, (8, 8))
+    refused(3, "S: singular: element (20, 20) is 0", "trsm", plain / "S", plain / "B", plain / "X")
+    good("trsm", "--diag", "u", plain / "S", plain / "B", plain / "U")
+    b = normal((30, 5))
+    b[9, 3] = np.nan
+    store(plain / "N", b, (8, 5))
+    refused(3, "N: element (9, 3) is NaN or infinite", "trsm", plain / "T", plain / "N",
+            plain / "Z")
+    store(plain / "R", normal((30, 5)), (10, 5))
+    refused(2, "R: it is cut every 10 rows", "trsm", plain / "T", plain / "R", plain / "W",
+            hint="--block 8x5")
+    refused(2, "B: 5 columns, where", "trsm", "--side", "r", plain / "T", plain / "B", plain / "W")
+    refused(2, "--side: 'x' is none of l, r", "trsm", "--side", "x", plain / "T", plain / "B",
+            plain / "W")
+    refused(2, "B: not square", "trsm", plain / "B", plain / "B", plain / "W")
+    refused(2, "do not hold three blocks", "trsm", "--memory", 900, plain / "T", plain / "B",
+            plain / "W", hint="--memory 1152 or more")
+    assert not (plain / "W").exists()
+
+
+# --- systems with a factor ---
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("n,k,b,bk", [(1, 1, 1, 1), (7, 3, 10, 10), (41, 23, 8, 5), (33, 1, 8, 4)])
+@pytest.mark.parametrize("uplo", "lu")
+def test_solve_is_right(plain, dtype, n, k, b, bk, uplo):
+    a = spd(n, dtype)
+    rhs = normal((n, k), 7, dtype)
+    store(plain / "A", a, (b, b))
+    store(plain / "B", rhs, (b, bk), order=random.choice("CF"))
+    good("chol", "--uplo", uplo, plain / "A", plain / "L")
+    column = -(-n // b) * b * bk * np.dtype(dtype).itemsize
+    least = b * b * np.dtype(dtype).itemsize + column
+    good("solve", "--memory", least + random.randrange(4) * column, "--verify", plain / "L",
+         plain / "B", plain / "X")
+    x = load(plain / "X").astype("c16")
+    scale = np.linalg.norm(a) * np.linalg.norm(x) + np.linalg.norm(rhs)
+    assert error(rhs, a.astype("c16") @ x, scale, n) < 30
+
+
+def test_solve_has_the_same_bits_with_any_memory_and_goes_on(matrices):
+    store(matrices / "A", spd(90), (10, 10))
+    store(matrices / "B", normal((90, 50)), (10, 10))
+    good("chol", matrices / "A", matrices / "L")
+    words = ["solve", matrices / "L", matrices / "B"]
+    good(*words, matrices / "X")
+    want = load(matrices / "X")
+    for columns in (1, 2, 5):
+        out = matrices / f"Y{columns}"
+        memory = ["--memory", (columns * 9 + 1) * 800]
+        plan = good(*words, out, *memory, "--plan", "--json").json()
+        run = good(*words, out, *memory, "--json").json()
+        for field in ("bytes_read", "bytes_written", "flops", "super_blocks", "requests"):
+            assert plan[field] == run[field], field
+        os.unlink(out / "block_3_1")
+        os.unlink(out / "block_8_4")
+        good(*words, out, *memory, "--resume")
+        assert (load(out) == want).all()
+
+
+def test_solve_wants_a_whole_factor(matrices):
+    m = matrices
+    store(m / "A", spd(30), (8, 8))
+    store(m / "B", normal((30, 2)), (8, 2))
+    refused(2, "A: not a factor", "solve", m / "A", m / "B", m / "X", hint="bm chol")
+    good("chol", m / "A", m / "L")
+    refused(2, "do not hold a column of B's blocks", "solve", "--memory", 800, m / "L", m / "B",
+            m / "X", hint="--memory 992")
+    os.unlink(m / "L/block_2_1")  # absent blocks of the other triangle are zeros, this one is lost
+    refused(6, "L/block_2_1: the block is missing", "solve", m / "L", m / "B", m / "X")
+    refused(6, "L/block_2_1: the block is missing", "gemm", m / "L", m / "B", m / "X")
+    good("chol", "--resume", m / "A", m / "L")
+    good("solve", m / "L", m / "B", m / "X")
+
+
+# --- a long k ---
+
+def test_a_long_sum_has_the_same_bits_with_any_memory_and_threads(plain):
+    """X'X of many rows: partial sums over 4096 rows each, added in order."""
+    x = normal((20000, 30))
+    store(plain / "X", x, (1000, 10))
+    want = x.T @ x
+    tile = 1000 * 10 * 8
+    first = None
+    for threads, tiles in [(1, 3), (2, 5), (3, 50)]:
+        for words in (["gemm", "--transa", "t", plain / "X", plain / "X"],
+                      ["syrk", "--trans", "t", plain / "X"]):
+            out = plain / f"{words[0]}{tiles}"
+            run = good(*words, out, "--threads", threads, "--memory", tiles * tile, "--json",
+                       "--verify").json()
+            plan = good(*words, "--plan", "--memory", tiles * tile, "--json",
+                        plain / "none").json()
+            assert plan["bytes_read"] == run["bytes_read"]
+            assert run["memory_peak"] <= tiles * tile
+            assert abs(load(out) - want).max() < 1e-9
+            if first:
+                same_files(out, plain / f"{words[0]}{first}")
+        first = first or tiles
+
+
+def test_a_long_sum_of_whole_numbers_is_exact(plain):
+    rng = np.random.default_rng(5)
+    x = rng.integers(-50, 50, (9001, 17)).astype("f8")
+    d = rng.integers(-50, 50, (17, 17)).astype("f8")
+    store(plain / "X", x, (700, 6))
+    store(plain / "D", d, (6, 6))
+    good("gemm", "--transa", "t", "--add", plain / "D", "--beta", 2, plain / "X", plain / "X",
+         plain / "C")
+    assert (load(plain / "C") == x.T @ x + 2 * d).all()
+    good("syrk", "--trans", "t", plain / "X", plain / "S")
+    assert (load(plain / "S") == x.T @ x).all()

@@ -1,0 +1,203 @@
+#include "tests/unit/unit.h"
+
+#include "ops/engine.h"
+#include "ops/grain.h"
+#include "ops/kernel.h"
+#include "ops/machine.h"
+#include "ops/run.h"
+#include "tests/kit/matrices.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* An algorithm of its own: each block of B is 2 A - A + A, in three steps on one tile. */
+struct engine_case {
+    struct source a;
+    int64_t blocks;
+    int hold; /* blocks of A held at a time, for nothing */
+};
+
+static void engine_walk(const void *x, struct result *out, struct engine *e)
+{
+    const struct engine_case *c = x;
+    const struct step_args twice = {.alpha = 2};
+    const struct step_args minus = {.alpha = -1};
+    for (int64_t i = 0; i < c->blocks && engine_goes_on(e); i++) {
+        struct slot *held[8] = {NULL};
+        engine_task(e);
+        for (int h = 0; h < c->hold; h++)
+            held[h] = engine_load(e, &c->a, i, 0, 0);
+        struct slot *a = engine_load(e, &c->a, i, 0, ENGINE_ROWS);
+        struct slot *b = engine_blank(e, out, i, 0);
+        engine_step(e, &grain_scale, &minus, b, NULL, NULL);
+        engine_step(e, &grain_add, &twice, b, a, NULL);
+        engine_step(e, &grain_scale, &twice, b, NULL, NULL);
+        engine_publish(e, out, i, 0, b);
+        engine_drop(e, a);
+        engine_drop(e, b);
+        for (int h = 0; h < c->hold; h++)
+            engine_drop(e, held[h]);
+    }
+}
+
+struct engine_place {
+    struct scratch s;
+    struct matdir a, b;
+    struct engine_case c;
+    struct run_algorithm algorithm;
+    struct run_conf conf;
+};
+
+enum { ENGINE_BLOCKS = 9, ENGINE_SIDE = 4 };
+
+static int engine_setup(void **state)
+{
+    struct engine_place *p = calloc(1, sizeof(*p));
+    struct matrices_spec spec = {.name = "A",
+                                 .dtype = "f8",
+                                 .shape = {ENGINE_BLOCKS * ENGINE_SIDE, ENGINE_SIDE},
+                                 .shard = {ENGINE_SIDE, ENGINE_SIDE}};
+    scratch_init(&p->s);
+    p->a = matrices_random(&p->s, &spec, 1);
+    spec.name = "B";
+    p->b = matrices_empty(&p->s, &spec);
+    p->c = (struct engine_case){.a = {.m = &p->a}, .blocks = ENGINE_BLOCKS};
+    p->algorithm = (struct run_algorithm){.walk = engine_walk, .x = &p->c};
+    p->conf = (struct run_conf){.memory = 3 * ENGINE_SIDE * ENGINE_SIDE * 8, .threads = 3};
+    *state = p;
+    return 0;
+}
+
+static int engine_teardown(void **state)
+{
+    struct engine_place *p = *state;
+    matdir_close(&p->a);
+    matdir_close(&p->b);
+    scratch_fini(&p->s);
+    free(p);
+    return 0;
+}
+
+static void engine_keeps_the_order_of_steps_on_a_tile(void **state)
+{
+    struct engine_place *p = *state;
+    struct engine_count n;
+    assert_int_equal(run_do(&p->algorithm, &p->b, &p->conf, &n, NULL), 0);
+    CLEANUP(freep) double complex *a = matrices_load(&p->a);
+    CLEANUP(freep) double complex *b = matrices_load(&p->b);
+    for (int i = 0; i < ENGINE_BLOCKS * ENGINE_SIDE * ENGINE_SIDE; i++)
+        assert_true(b[i] == 2 * a[i]);
+    assert_true(n.memory_peak <= p->conf.memory);
+}
+
+static void engine_does_what_it_counted(void **state)
+{
+    struct engine_place *p = *state;
+    struct engine_count plan;
+    struct engine_count n;
+    assert_int_equal(run_plan(&p->algorithm, &p->b, true, &plan, NULL), 0);
+    assert_int_equal(plan.tasks, ENGINE_BLOCKS);
+    assert_int_equal(plan.reads, ENGINE_BLOCKS);
+    assert_int_equal(plan.bytes_read, ENGINE_BLOCKS * ENGINE_SIDE * ENGINE_SIDE * 8);
+    assert_int_equal(plan.memory_held, 2 * ENGINE_SIDE * ENGINE_SIDE * 8);
+    assert_int_equal(run_do(&p->algorithm, &p->b, &p->conf, &n, NULL), 0);
+    assert_int_equal(n.reads, plan.reads);
+    assert_int_equal(n.bytes_read, plan.bytes_read);
+    assert_int_equal(n.writes, plan.writes);
+    assert_int_equal(n.bytes_written, plan.bytes_written);
+    assert_int_equal(n.flops, plan.flops);
+    assert_int_equal(n.memory_held, plan.memory_held);
+}
+
+static void engine_ends_when_an_algorithm_holds_too_much(void **state)
+{
+    struct engine_place *p = *state;
+    struct engine_count n;
+    struct err err = {0};
+    p->c.hold = 4;
+    assert_int_equal(run_do(&p->algorithm, &p->b, &p->conf, &n, &err), -ENOMEM);
+    assert_non_null(strstr(err.msg, "needs more than 384 bytes of tiles"));
+    p->conf.memory = 8;
+    assert_int_equal(run_do(&p->algorithm, &p->b, &p->conf, &n, &err), -ENOMEM);
+}
+
+static void engine_ends_at_the_first_failure(void **state)
+{
+    struct engine_place *p = *state;
+    struct engine_count n;
+    struct err err = {0};
+    assert_int_equal(unlinkat(p->a.fd, "block_4_0", 0), 0);
+    assert_int_equal(run_do(&p->algorithm, &p->b, &p->conf, &n, &err), -ENOENT);
+    assert_non_null(strstr(err.msg, "/A/block_4_0: the block is missing"));
+    assert_int_not_equal(faccessat(p->b.fd, "block_8_0", F_OK, 0), 0);
+}
+
+static void engine_publishes_no_number_that_is_none(void **state)
+{
+    struct engine_place *p = *state;
+    struct engine_count n;
+    struct err err = {0};
+    CLEANUP(freep) double complex *a = matrices_load(&p->a);
+    a[5 * ENGINE_SIDE * ENGINE_SIDE + 6] = 1e308; /* twice that overflows */
+    matrices_store(&p->a, a, false);
+    p->algorithm.finite = true;
+    p->algorithm.ordered = true;
+    assert_int_equal(run_do(&p->algorithm, &p->b, &p->conf, &n, &err), -EDOM);
+    assert_non_null(strstr(err.msg, "/B: element (21, 2) is NaN or infinite (block 5,0)"));
+    assert_int_equal(faccessat(p->b.fd, "block_4_0", F_OK, 0), 0);
+    assert_int_not_equal(faccessat(p->b.fd, "block_5_0", F_OK, 0), 0);
+    assert_int_not_equal(faccessat(p->b.fd, "block_6_0", F_OK, 0), 0);
+}
+
+static void engine_writes_a_trace_that_can_be_read(void **state)
+{
+    struct engine_place *p = *state;
+    struct engine_count n;
+    struct trace *t = NULL;
+    char text[1 << 16] = {0};
+    assert_int_equal(trace_open(scratch_at(&p->s, "trace"), &t, NULL), 0);
+    p->conf.trace = t;
+    assert_int_equal(run_do(&p->algorithm, &p->b, &p->conf, &n, NULL), 0);
+    assert_int_equal(trace_close(t, NULL), 0);
+    CLEANUP(closep) int fd = open(scratch_at(&p->s, "trace"), O_RDONLY | O_CLOEXEC);
+    assert_true(read(fd, text, sizeof(text) - 1) > 0);
+    struct cJSON *root = cJSON_Parse(text);
+    assert_true(cJSON_GetArraySize(root) >= 4 * ENGINE_BLOCKS);
+    cJSON_Delete(root);
+    assert_int_equal(trace_open("/nowhere/trace", &t, NULL), -EINVAL);
+    assert_int_equal(trace_close(NULL, NULL), 0);
+}
+
+static void machine_has_a_processor_and_memory(void **state)
+{
+    (void)state;
+    int all = machine_cpus();
+    assert_true(all >= 1 && all <= sysconf(_SC_NPROCESSORS_CONF));
+    assert_int_equal(setenv("SLURM_CPUS_PER_TASK", "1", 1), 0);
+    assert_int_equal(machine_cpus(), 1);
+    assert_int_equal(setenv("SLURM_CPUS_PER_TASK", "nonsense", 1), 0);
+    assert_int_equal(machine_cpus(), all);
+    assert_int_equal(unsetenv("SLURM_CPUS_PER_TASK"), 0);
+    assert_true(machine_memory() > 1 << 20);
+}
+
+int main(void)
+{
+#define ENGINE_TEST(fn) cmocka_unit_test_setup_teardown(fn, engine_setup, engine_teardown)
+    const struct CMUnitTest tests[] = {
+        ENGINE_TEST(engine_keeps_the_order_of_steps_on_a_tile),
+        ENGINE_TEST(engine_does_what_it_counted),
+        ENGINE_TEST(engine_ends_when_an_algorithm_holds_too_much),
+        ENGINE_TEST(engine_ends_at_the_first_failure),
+        ENGINE_TEST(engine_publishes_no_number_that_is_none),
+        ENGINE_TEST(engine_writes_a_trace_that_can_be_read),
+        cmocka_unit_test(machine_has_a_processor_and_memory),
+    };
+    kernel_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
