@@ -100,6 +100,22 @@ static int ops_rmdir_store(struct fs *fs, struct folder *d, struct err *err)
     return fs->conf.no_delete ? -EPERM : store_del(fs->store, prefix, NULL, err);
 }
 
+static void ops_rmdir_see_local(void *arg, const char *name, struct folder *child)
+{
+    bool *any = arg;
+    (void)name;
+    (void)child;
+    *any = true;
+}
+
+/* Whether directories are in it that were made here and that the store knows nothing of. */
+static bool ops_rmdir_has_dirs_locked(struct folder *d)
+{
+    bool any = false;
+    folder_each_local_locked(d, ops_rmdir_see_local, &any);
+    return any;
+}
+
 static void ops_rmdir_job(void *arg)
 {
     struct ops_job *job = arg;
@@ -112,7 +128,7 @@ static void ops_rmdir_job(void *arg)
     {
         LOCK_SCOPE(&fs->mu);
         child = folder_get_child_locked(job->node->dir, job->name);
-        busy = child && !writer_clear_locked(child, process);
+        busy = child && (ops_rmdir_has_dirs_locked(child) || !writer_clear_locked(child, process));
     }
     int r = child ? 0 : -ENOMEM;
     if (r == 0)

@@ -197,6 +197,14 @@ static bool ops_is_same(const struct ops_source *s, const struct ops_target *t)
            s->place.view == t->place.view && strcmp(s->place.obj, t->place.obj) == 0;
 }
 
+/* Two views of one block: were it left to mv to copy and remove, it would remove its copy. */
+static bool ops_is_same_block(struct ops_job *job, const struct ops_source *s)
+{
+    struct ops_target t;
+    return s->dir && s->place.kind == PLACE_BLOCK && ops_target_find(job, &t, NULL) == 0 &&
+           s->dir == t.dir && t.place.kind == PLACE_BLOCK && strcmp(s->place.obj, t.place.obj) == 0;
+}
+
 static void ops_rename_job(void *arg)
 {
     struct ops_job *job = arg;
@@ -204,6 +212,8 @@ static void ops_rename_job(void *arg)
     struct ops_source s = {0};
     struct ops_target t;
     int r = ops_is_directory(job) ? -EXDEV : ops_source_find(job, &s, &err);
+    if (r == -EXDEV && ops_is_same_block(job, &s))
+        r = err_set(&err, -EPERM, "both are names of one block");
     if (r == 0)
         r = ops_target_find(job, &t, &err);
     if (r == 0 && !ops_is_same(&s, &t))

@@ -284,15 +284,36 @@ static int ops_writer_base(struct ops_job *job, const char *key, struct object *
     return r;
 }
 
+/* What the writer of a place is based on, before the store is asked for the current version. */
+struct ops_based {
+    bool any; /* there is a writer */
+    char etag[STORE_ETAG_SIZE];
+};
+
+static struct ops_based ops_based_locked(const struct node *n, const struct place *place)
+{
+    const struct writer *w = writer_find_locked(n->dir, n->text, place);
+    struct ops_based based = {.any = w};
+    if (w)
+        (void)snprintf(based.etag, sizeof(based.etag), "%s", w->if_match);
+    return based;
+}
+
 /* Finds the writer of a place or makes one, and sets its node aside for the retry. `etag` is the
  * current version. */
 static int ops_reserve_writer(struct ops_job *job, const struct place *place, const char *etag,
-                              struct object *base, struct err *err)
+                              struct object *base, const struct ops_based *based, struct err *err)
 {
     struct node *n = job->node;
     LOCK_SCOPE(&job->fs->mu);
     struct writer *w = writer_find_locked(n->dir, n->text, place);
     bool made = false;
+    if (w && based->any && strcmp(w->if_match, based->etag) == 0 &&
+        strcmp(w->if_match, etag) != 0) {
+        writer_unlink_locked(w, false); /* of another version than the one that is opened now: its
+                                           own store will be told so */
+        w = NULL;
+    }
     if (w && writer_is_abandoned_locked(w, job->process)) {
         writer_abandon_locked(w); /* who comes now starts from what is stored */
         w = NULL;
@@ -330,6 +351,7 @@ static int ops_open_write(struct ops_job *job, struct err *err)
     struct node *n = job->node;
     struct place place;
     struct ops_version v = {0};
+    struct ops_based based = {0};
     struct object *base = NULL;
     CLEANUP(freep) char *key = fs_key(job->fs, n->dir->path, n->text);
     int r = key ? 0 : -ENOMEM;
@@ -337,14 +359,17 @@ static int ops_open_write(struct ops_job *job, struct err *err)
     if (r == 0) {
         LOCK_SCOPE(&job->fs->mu);
         r = resolve_place_of_locked(n, &place, err);
+        if (r == 0)
+            based = ops_based_locked(n, &place);
     }
-    if (r == 0 && !job->number)
+    /* A writer of another version may have stored the current one since the look-up: ask again. */
+    if (r == 0 && (!job->number || (based.any && strcmp(based.etag, n->etag) != 0)))
         r = ops_version_ask(n, key, &v, err);
     if (r == 0)
         r = ops_writer_base(job, key, v.object, &base, err);
     if (r == 0)
         r = ops_reserve_writer(job, &place, v.object ? object_stat(v.object)->etag : n->etag, base,
-                               err);
+                               &based, err);
     if (r == -ENOENT) {
         LOCK_SCOPE(&job->fs->mu);
         folder_changed_locked(n->dir, n->text);

@@ -161,3 +161,20 @@ def test_what_a_child_writes_while_its_parent_stores_is_stored_at_its_close(dir_
         stored = dir_bucket.get(f"{kit.PREFIX}f")
         os.close(fd)
         assert stored == b"parentchild"
+
+
+def test_who_opens_to_write_shares_no_older_version_with_others(mount, bucket):
+    bucket.put(f"{kit.PREFIX}p", b"first")
+    older = os.open(mount.path / "p", os.O_RDWR)
+    assert os.pread(older, 10, 0) == b"first"
+    bucket.put(f"{kit.PREFIX}p", b"second")
+    with open(mount.path / "p", "r+b") as newer:
+        assert newer.read() == b"second"
+        newer.seek(0)
+        newer.write(b"s3cond")
+    assert bucket.get(f"{kit.PREFIX}p") == b"s3cond"
+    assert os.pread(older, 10, 0) == b"first"
+    os.write(older, b"f")
+    with pytest.raises(OSError) as e:
+        os.close(older)
+    assert e.value.errno == errno.ESTALE

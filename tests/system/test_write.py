@@ -1,6 +1,7 @@
 """What is written through a mount is what numpywren would have stored, and nothing else."""
 
 import base64
+import errno
 import json
 import os
 import subprocess
@@ -174,6 +175,24 @@ def test_an_exclusive_create_is_a_lock(bucket, tmp_path):
             os.open(two.path / "lock", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         with pytest.raises(FileExistsError):
             os.open(one.path / "lock", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+
+
+def test_no_view_of_a_block_is_renamed_to_another(mount, bucket):
+    kit.put_matrix(bucket, "A", np.arange(16.0).reshape(4, 4), (4, 4))
+    name = kit.object_name((0, 0), (4, 4), (4, 4))
+    before = bucket.get(f"{kit.PREFIX}A/{name}")
+    assert kit.shell("mv A/block_0_0.raw A/block_0_0.F.raw", mount.path, check=False).returncode
+    assert bucket.get(f"{kit.PREFIX}A/{name}") == before
+
+
+def test_rmdir_leaves_a_directory_that_holds_another(mount, bucket):
+    (mount.path / "a/b").mkdir(parents=True)
+    with pytest.raises(OSError) as e:
+        (mount.path / "a").rmdir()
+    assert e.value.errno == errno.ENOTEMPTY
+    (mount.path / "a/b").rmdir()
+    (mount.path / "a").rmdir()
+    assert not (mount.path / "a").exists()
 
 
 @pytest.mark.parametrize("nothing", ["touch B/block_0_0", ": > B/block_0_0", "false > B/header.json"])
