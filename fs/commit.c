@@ -368,6 +368,21 @@ static int commit_refuse(const struct commit_job *job, int code, const struct er
     return fs_refuse(code, "store", job->key ? job->key : job->w->name, err);
 }
 
+/* For bmfs -d. */
+static void commit_say_decision(const struct commit_job *job, enum commit_cause cause, int code)
+{
+    static const char *const event[] = {"flush", "sync", "last close"};
+    const char *what = "not stored";
+    if (code == COMMIT_STORE)
+        what = "stored";
+    else if (code == COMMIT_WAITS)
+        what = "not whole yet";
+    else if (code == 0)
+        what = "nothing new";
+    log_debug("write", "%s: %s: %s bytes=%llu every_byte_written=%d", job->key, event[cause], what,
+              (unsigned long long)job->view.size, job->view.whole);
+}
+
 int commit(struct writer *w, enum commit_cause cause, struct err *err)
 {
     int error = 0;
@@ -380,6 +395,7 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
     if (r == 0) {
         r = commit_held(&job, cause, err);
         stage_settle(w->stage, r == COMMIT_STORE);
+        commit_say_decision(&job, cause, r);
         r = r == COMMIT_STORE ? 0 : r;
     }
     if (r < 0)

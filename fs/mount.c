@@ -169,6 +169,17 @@ static int mount_knock_entry(void *arg, const char *key, const struct store_stat
     return 1; /* that anything came is enough */
 }
 
+/* What bmfs -d shows of each request. */
+static void mount_watch(void *arg, const struct store_event *e)
+{
+    (void)arg;
+    const char *result = e->code == 0 ? "ok" : e->code < 0 ? errno_text(e->code) : "same";
+    const char *id = e->request_id;
+    log_debug("store", "%s %s: %s bytes=%llu ms=%lld try=%d%s%s%s%s", e->method, e->key, result,
+              (unsigned long long)e->bytes, (long long)e->ms, e->number, id[0] ? " request=" : "",
+              id, e->code < 0 ? ": " : "", e->code < 0 ? e->reason : "");
+}
+
 /* Asks the bucket for one name, with less patience than a mount that runs has: whoever types the
  * command waits for it. */
 static int mount_knock(const struct mount *m, const struct location_conf *conf, struct err *err)
@@ -192,6 +203,7 @@ static int mount_open_store(struct mount *m, struct err *err)
     struct location_conf conf = m->conf->store;
     int r = location_parse(m->conf->location, &m->location, err);
     conf.read_only = m->conf->read_only;
+    conf.watch = log_enabled(LOG_LEVEL_DEBUG) ? mount_watch : NULL;
     if (r == 0)
         r = mount_knock(m, &conf, err);
     if (r == 0)

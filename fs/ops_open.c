@@ -198,7 +198,10 @@ static void ops_open_read_job(void *arg)
         ops_reply_source(job, &source);
         return;
     }
-    if (r != -ESTALE)
+    if (r == -ESTALE)
+        log_debug("fs", "open %s: ESTALE: %s", key,
+                  v.changed ? "a new version, on a node of its own" : "it is gone or has changed");
+    else
         (void)fs_refuse(r, "open", key ? key : n->text, &err);
     ops_job_err(job, r);
 }
@@ -226,6 +229,8 @@ static void ops_open_read(fuse_req_t req, fuse_ino_t ino, struct node *n, int fl
         moved = ops_is_to_be_found_locked(n);
     }
     if (moved) {
+        log_debug("fs", "open %s%s: ESTALE: its entry was moved to another name", n->dir->path,
+                  n->text);
         (void)fuse_reply_err(req, ESTALE);
         return;
     }
@@ -349,7 +354,10 @@ static int ops_open_write(struct ops_job *job, struct err *err)
         LOCK_SCOPE(&job->fs->mu);
         folder_changed_locked(n->dir, n->text);
     }
-    if (r != -ESTALE && r != -ENOENT)
+    if (r == -ESTALE || r == -ENOENT)
+        log_debug("fs", "open %s: ESTALE: %s", key,
+                  r == -ESTALE ? "to be written, on a node of its own" : "it is gone");
+    else
         (void)fs_refuse(r, "write", key ? key : n->text, err);
     object_unref(base);
     object_unref(v.object);

@@ -1,6 +1,7 @@
 """The mount command: what it says, when it returns, what it leaves behind."""
 
 import os
+import re
 import signal
 import subprocess
 
@@ -220,3 +221,24 @@ def test_the_cache_keeps_to_its_size(s3_bucket, tmp_path):
                 assert np.array_equal(np.load(m.path / f"A/block_{i}_0"), array[i * 128:(i + 1) * 128])
         used = sum(p.stat().st_blocks * 512 for p in m.cache.rglob("*") if p.is_file())
         assert used <= 3 << 20
+
+
+def test_debug_logs_each_request_and_no_secret(bucket, tmp_path):
+    kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
+    with kit.Mount(bucket, tmp_path, "-d") as m:
+        np.load(m.path / "A/block_0_0")
+        np.save(m.path / "A/block_0_1", np.ones((2, 2)))
+        with pytest.raises(OSError), open(m.path / "A/block_1_1", "wb") as f:
+            f.write(b"no block")
+    log = m.log()
+    for words in (r"debug store: list \S+: ok bytes=0 ms=\d+ try=1",
+                  r"debug store: put \S+/A/\S+: ok bytes=\d+ ms=\d+ try=1",
+                  r"debug fs: open \S+: ESTALE: to be written",
+                  r"debug write: \S+: flush: stored",
+                  r"debug write: \S+: flush: not stored"):
+        assert re.search(words, log), (words, log)
+    secrets = [v for k, v in m.environ.items() if k in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
+    if isinstance(bucket, kit.S3Bucket):
+        assert secrets and re.search(r"debug store: put .* request=\S+", log), log
+    assert not any(secret in log for secret in secrets)
+    assert not re.search("authorization|signature|credential", log, re.IGNORECASE), log
