@@ -19,6 +19,8 @@ static int ops_mkdir_locked(struct folder *d, const char *name, struct found *re
 {
     if (d->kind == FOLDER_MATRIX || d->kind == FOLDER_HEADLESS)
         return err_set(err, -EPERM, "a matrix holds header.json and blocks, no directories");
+    if (strcmp(name, "header.json") == 0)
+        return err_set(err, -EINVAL, "only the header of a matrix has this name");
     struct folder *child = folder_get_child_locked(d, name);
     struct node *n = child ? node_dir_locked(child) : NULL;
     if (!n) {
