@@ -260,8 +260,8 @@ static void mount_say_lost(struct mount *m)
     if (lost > 0)
         log_warn("recover",
                  "%d files that could not be stored are in %s/lost, %d of them since a mount died: "
-                 "see bm recover list",
-                 lost, m->cache_dir, MIN(lost, MAX(s->files - settled, 0)));
+                 "see bm recover list --cache-dir %s",
+                 lost, m->cache_dir, MIN(lost, MAX(s->files - settled, 0)), m->cache_dir);
 }
 
 static int mount_open_cache(struct mount *m, struct err *err)

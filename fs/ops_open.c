@@ -202,7 +202,7 @@ static void ops_open_read_job(void *arg)
         log_debug("fs", "open %s: ESTALE: %s", key,
                   v.changed ? "a new version, on a node of its own" : "it is gone or has changed");
     else
-        (void)fs_refuse(r, "open", key ? key : n->text, &err);
+        ops_refuse(r, "open", n->dir, n->text, &err);
     ops_job_err(job, r);
 }
 
@@ -358,7 +358,7 @@ static int ops_open_write(struct ops_job *job, struct err *err)
         log_debug("fs", "open %s: ESTALE: %s", key,
                   r == -ESTALE ? "to be written, on a node of its own" : "it is gone");
     else
-        (void)fs_refuse(r, "write", key ? key : n->text, err);
+        ops_refuse(r, "write", n->dir, n->text, err);
     object_unref(base);
     object_unref(v.object);
     return r;
@@ -693,7 +693,7 @@ static void ops_create_job(void *arg)
             writer_unlink_locked(w, true);
         }
         if (r != -EEXIST)
-            (void)fs_refuse(r, "create", job->name, &err);
+            ops_refuse(r, "create", job->node->dir, job->name, &err);
         ops_job_err(job, r);
     }
     if (w) {

@@ -127,6 +127,7 @@ def test_a_full_cache_disk(bucket, tmp_path, small_disk):
         assert failed.value.errno == errno.ENOSPC
         assert bucket.get(f"{kit.PREFIX}A/0_1024_1024_0_1024_1024_") == before
         assert "disk is full" in m.errors()
+        assert not list(small_disk.glob("lost/*"))  # incomplete, and its writer knows
         (small_disk / "hog").unlink()
         small = np.ones((4, 4))
         kit.put_matrix(bucket, "S", small, (4, 4))
