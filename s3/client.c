@@ -257,7 +257,9 @@ static void client_say(const struct client *c, const struct request_signed *s,
                   id ? id : "");
     if (means->code == -ENXIO)
         (void)err_prefix(err, 0, "bucket %s", c->bucket);
-    if (means->hint)
+    if (means->code == -EACCES && !s->creds->access_key)
+        err_hint(err, "it is not open to everybody: leave out --no-sign-request");
+    else if (means->hint)
         err_hint(err, "%s", means->hint);
     if (means->fix == S3_ERRNO_FIX_CLOCK && skew_s != 0)
         err_hint(err, "the clock of this machine is %lld s %s the server's: set it",

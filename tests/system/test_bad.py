@@ -149,6 +149,12 @@ def test_a_wrong_secret(s3_bucket, tmp_path):
     assert secret not in done.stderr and s3_bucket.bucket in done.stderr
 
 
+def test_a_bucket_that_is_not_public(s3_bucket, tmp_path):
+    done = bmfs("--no-sign-request", s3_bucket.name, tmp_path, env=s3_bucket.env())
+    assert done.returncode == 32 and "403" in done.stderr, done.stderr
+    assert "credentials" not in done.stderr and "leave out --no-sign-request" in done.stderr
+
+
 def test_no_credentials(s3_bucket, tmp_path):
     env = {k: v for k, v in s3_bucket.env().items() if "KEY" not in k}
     done = bmfs(s3_bucket.name, tmp_path, env=env)
