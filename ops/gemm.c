@@ -71,12 +71,19 @@ static void gemm_hint_reblock(const struct gemm *g, struct err *err)
              (long long)block[1]);
 }
 
+static char gemm_flip(char trans)
+{
+    return trans == 'n' ? 't' : 'n';
+}
+
 /* Whether one operand, or both, the other way round would fit. */
 static void gemm_hint_trans(const struct gemm *g, struct err *err)
 {
-    for (int flips = 1; flips < 4; flips++) {
-        char ta = flips & 1 ? (g->transa == 'n' ? 't' : 'n') : g->transa;
-        char tb = flips & 2 ? (g->transb == 'n' ? 't' : 'n') : g->transb;
+    const char a[] = {g->transa, gemm_flip(g->transa)};
+    const char b[] = {g->transb, gemm_flip(g->transb)};
+    for (unsigned flips = 1; flips < 4; flips++) {
+        char ta = a[flips & 1U];
+        char tb = b[flips >> 1U];
         if (gemm_shape(g->a, ta, 1) == gemm_shape(g->b, tb, 0)) {
             err_hint(err, "they fit with --transa %c --transb %c", ta, tb);
             return;
