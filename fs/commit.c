@@ -27,6 +27,7 @@ struct commit_job {
     char if_match[STORE_ETAG_SIZE];
     bool if_any; /* whatever is there */
     char write_id[STORE_WRITE_ID_SIZE];
+    bool incomplete; /* what was kept is not a whole file */
 };
 
 static void commit_job_fini(struct commit_job *job)
@@ -321,6 +322,7 @@ static void commit_done_locked(struct writer *w, const struct store_stat *stat,
     w->exclusive = false;
     w->owners = 0;
     w->error = 0;
+    w->said = 0;
     (void)writer_describe_locked(w, write_id); /* needs no memory the second time */
 }
 
@@ -369,10 +371,43 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
     return COMMIT_STORE;
 }
 
-/* Says why bytes were not stored. */
-static int commit_refuse(const struct commit_job *job, int code, const struct err *err)
+/* The file as its user knows it; the caller's, or NULL. */
+static char *commit_name(struct writer *w)
 {
-    return fs_refuse(code, "store", job->key ? job->key : job->w->name, err);
+    char *name = NULL;
+    LOCK_SCOPE(&w->fs->mu);
+    return asprintf(&name, "%s%s", w->dir->path, w->name) < 0 ? NULL : name;
+}
+
+/* Says why bytes were not stored: once, though a close of each copy of the descriptor and the last
+ * one of all meet it again. */
+static void commit_refuse(struct writer *w, int code, const struct err *err)
+{
+    CLEANUP(freep) char *name = commit_name(w);
+    {
+        LOCK_SCOPE(&w->fs->mu);
+        uint32_t reason = crc32c(0, err->msg, strlen(err->msg));
+        bool said = w->said == reason;
+        w->said = reason;
+        if (said)
+            return;
+    }
+    (void)fs_refuse(code, "store", name ? name : "a file", err);
+}
+
+/* For bmfs -d. */
+static void commit_say_decision(const struct commit_job *job, enum commit_cause cause, int code)
+{
+    static const char *const event[] = {"flush", "sync", "last close"};
+    const char *what = "not stored";
+    if (code == COMMIT_STORE)
+        what = "stored";
+    else if (code == COMMIT_WAITS)
+        what = "not whole yet";
+    else if (code == 0)
+        what = "nothing new";
+    log_debug("write", "%s: %s: %s bytes=%llu every_byte_written=%d", job->key, event[cause], what,
+              (unsigned long long)job->view.size, job->view.whole);
 }
 
 int commit(struct writer *w, enum commit_cause cause, struct err *err)
@@ -387,10 +422,11 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
     if (r == 0) {
         r = commit_held(&job, cause, err);
         stage_settle(w->stage, r == COMMIT_STORE);
+        commit_say_decision(&job, cause, r);
         r = r == COMMIT_STORE ? 0 : r;
     }
     if (r < 0)
-        (void)commit_refuse(&job, r, err);
+        commit_refuse(w, r, err);
     commit_job_fini(&job);
     return r;
 }
@@ -433,8 +469,6 @@ static int commit_elsewhere(struct writer *w, const struct commit_target *to, bo
             r = commit_rename(w, to, ret_stat);
         stage_settle(w->stage, r == 0 && (move || commit_is_scratch(w)));
     }
-    if (r < 0)
-        (void)commit_refuse(&job, r, err);
     commit_job_fini(&job);
     return r;
 }
@@ -468,6 +502,7 @@ static int commit_keep_held(struct commit_job *job, const char *reason, char *re
                              .head = job->prefix.data,
                              .head_len = job->prefix.len,
                              .incomplete = content != COMMIT_WHOLE && content != COMMIT_HOLES};
+    job->incomplete = note.incomplete;
     struct cache_file none = {.fd = -1};
     struct cache_file *file = job->prefix_only && !note.incomplete ? &none : stage_file(s);
     int r = lost_keep(job->w->fs->cache, file, &note, ret_name, size, err);
@@ -476,9 +511,23 @@ static int commit_keep_held(struct commit_job *job, const char *reason, char *re
     return r;
 }
 
+static void commit_say_kept(const struct commit_job *job, const char *file, const char *lost)
+{
+    const char *dir = cache_dir(job->w->fs->cache);
+    if (job->incomplete)
+        log_warn("write",
+                 "%s: what was written is kept, not a whole file; bm recover export %s FILE "
+                 "--cache-dir %s",
+                 file, lost, dir);
+    else
+        log_warn("write", "%s: the bytes are kept; bm recover retry %s --cache-dir %s", file, lost,
+                 dir);
+}
+
 /* Moves bytes that could not be stored to where they can be found again. */
 static void commit_keep(struct writer *w, const char *reason)
 {
+    CLEANUP(freep) char *file = commit_name(w);
     struct commit_job job;
     struct err err = {0};
     char name[LOST_NAME_SIZE] = "";
@@ -491,11 +540,10 @@ static void commit_keep(struct writer *w, const char *reason)
     }
     if (r < 0)
         log_error("write", "%s: %s; the bytes stay in %s/mounts till the next mount",
-                  job.key ? job.key : w->name, err.msg[0] ? err.msg : errno_text(r),
+                  file ? file : "a file", err.msg[0] ? err.msg : errno_text(r),
                   cache_dir(w->fs->cache));
     else
-        log_warn("write", "%s: the bytes are kept as %s/lost/%s.data; bm recover retry %s", job.key,
-                 cache_dir(w->fs->cache), name, name);
+        commit_say_kept(&job, file ? file : "a file", name);
     commit_job_fini(&job);
 }
 
@@ -518,6 +566,17 @@ static void commit_retire(struct writer *w)
     stage_retire(w->stage);
     LOCK_SCOPE(&w->fs->mu);
     writer_linger_locked(w, false);
+}
+
+/* Whether bytes that commit() refused with `code` are worth keeping: not those of a file of which a
+ * write failed, for its writer knows that they are not what it meant and a full disk needs the
+ * room; and neither a block nor a header that can never be stored, as close has said. */
+static bool commit_is_worth_keeping(struct writer *w, int code)
+{
+    if (stage_error(w->stage) < 0)
+        return false;
+    LOCK_SCOPE(&w->fs->mu);
+    return code != -EINVAL && !(code == -EPERM && w->place.kind == PLACE_HEADER);
 }
 
 void commit_finish(struct writer *w, bool unmounting)
@@ -554,7 +613,7 @@ void commit_finish(struct writer *w, bool unmounting)
     if (r == COMMIT_WAITS || (r == -EINVAL && open)) {
         if (stage_size(w->stage) > 0)
             commit_keep(w, "the mount ended before the file was whole");
-    } else if (r < 0 && r != -EINVAL) { /* else it is no file at all, as close has said */
+    } else if (r < 0 && commit_is_worth_keeping(w, r)) {
         commit_keep(w, err.msg);
     }
     commit_retire(w);

@@ -29,7 +29,7 @@ enum { COMMIT_WAITS = 1 };
 /* Stores what a writer holds under its own name, if its time has come. 0: stored, or nothing new;
  * COMMIT_WAITS; or -errno: -EINVAL for bytes that are no block of the matrix, -ESTALE or -EEXIST
  * when somebody else has written the name, -EPERM for a header that does not fit the blocks, or
- * what the store says. The reason is in `err` and in the log. */
+ * what the store says. The reason is in `err` and, once, in the log. */
 int commit(struct writer *w, enum commit_cause cause, struct err *err);
 
 /* Another name for the bytes of a writer. */
@@ -41,7 +41,7 @@ struct commit_target {
 };
 
 /* Stores what a writer holds under another name, for link: the writer goes on as if nothing had
- * happened. Errors as commit(). On success *ret_stat is the new version. */
+ * happened. Errors as commit(), which the caller logs. On success *ret_stat is the new version. */
 int commit_to(struct writer *w, const struct commit_target *to, struct store_stat *ret_stat,
               struct err *err);
 

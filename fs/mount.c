@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ enum {
     MOUNT_READ_AHEAD_KIB = 1024,
     MOUNT_KNOCK_MS = 10000, /* for the first call, and how often it is made */
     MOUNT_KNOCK_TRIES = 2,
+    MOUNT_ENTRY_MAX = 8192,  /* bytes of a line of /proc/self/mounts */
     MOUNT_REQUEST = 1 << 20, /* bytes of a request: the kernel's limit */
 };
 
@@ -141,13 +143,31 @@ static int mount_fusermount(const char *mountpoint)
     return path ? mount_exec(argv) : -ENOMEM;
 }
 
+/* A second mount would hide the first, and the two would not see each other's files. */
+static int mount_check_free(const char *mountpoint, struct err *err)
+{
+    char text[MOUNT_ENTRY_MAX];
+    struct mntent entry;
+    int r = 0;
+    FILE *mounts = setmntent("/proc/self/mounts", "re");
+    while (mounts && r == 0 && getmntent_r(mounts, &entry, text, sizeof(text))) {
+        if (strcmp(entry.mnt_type, "fuse.bmfs") == 0 && strcmp(entry.mnt_dir, mountpoint) == 0)
+            r = err_set(err, -EBUSY, "already a mount of %s: unmount it first, fusermount3 -u %s",
+                        entry.mnt_fsname, mountpoint);
+    }
+    if (mounts)
+        (void)endmntent(mounts);
+    return r;
+}
+
 /* A mount whose daemon died answers ENOTCONN to everything; it is taken away first. */
 static int mount_clear(const char *mountpoint, struct err *err)
 {
     struct stat st;
     struct statvfs fs; /* asks the daemon; stat() may still be answered from the kernel's cache */
     if (statvfs(mountpoint, &fs) == 0 && stat(mountpoint, &st) == 0)
-        return S_ISDIR(st.st_mode) ? 0 : err_set(err, -ENOTDIR, "%s is no directory", mountpoint);
+        return S_ISDIR(st.st_mode) ? mount_check_free(mountpoint, err)
+                                   : err_set(err, -ENOTDIR, "%s is no directory", mountpoint);
     if (errno != ENOTCONN && errno != ECONNABORTED) {
         int r = err_errno(err, -errno, "mount point %s", mountpoint);
         if (r == -ENOENT)
@@ -168,6 +188,17 @@ static int mount_knock_entry(void *arg, const char *key, const struct store_stat
     return 1; /* that anything came is enough */
 }
 
+/* What bmfs -d shows of each request. */
+static void mount_watch(void *arg, const struct store_event *e)
+{
+    (void)arg;
+    const char *result = e->code == 0 ? "ok" : e->code < 0 ? errno_text(e->code) : "same";
+    const char *id = e->request_id;
+    log_debug("store", "%s %s: %s bytes=%llu ms=%lld try=%d%s%s%s%s", e->method, e->key, result,
+              (unsigned long long)e->bytes, (long long)e->ms, e->number, id[0] ? " request=" : "",
+              id, e->code < 0 ? ": " : "", e->code < 0 ? e->reason : "");
+}
+
 /* Asks the bucket for one name, with less patience than a mount that runs has: whoever types the
  * command waits for it. */
 static int mount_knock(const struct mount *m, const struct location_conf *conf, struct err *err)
@@ -186,11 +217,27 @@ static int mount_knock(const struct mount *m, const struct location_conf *conf, 
     return r < 0 ? err_prefix(err, r, "%s/%s", store_id(st), m->location.prefix) : 0;
 }
 
+/* A mount over its own store would hide it, and show itself in itself. */
+static int mount_check_apart(const struct mount *m, struct err *err)
+{
+    CLEANUP(freep) char *store = m->location.is_dir ? realpath(m->location.bucket, NULL) : NULL;
+    CLEANUP(freep) char *point = realpath(m->conf->mountpoint, NULL);
+    size_t len = store ? strlen(store) : 0;
+    if (!store || !point || strncmp(point, store, len) != 0 || (point[len] && point[len] != '/'))
+        return 0;
+    (void)err_set(err, -EINVAL, "mount point %s is in the store itself, %s", point, store);
+    err_hint(err, "mount on a directory outside of it");
+    return -EINVAL;
+}
+
 static int mount_open_store(struct mount *m, struct err *err)
 {
     struct location_conf conf = m->conf->store;
     int r = location_parse(m->conf->location, &m->location, err);
+    if (r == 0)
+        r = mount_check_apart(m, err);
     conf.read_only = m->conf->read_only;
+    conf.watch = log_enabled(LOG_LEVEL_DEBUG) ? mount_watch : NULL;
     if (r == 0)
         r = mount_knock(m, &conf, err);
     if (r == 0)
@@ -212,8 +259,8 @@ static void mount_say_lost(struct mount *m)
     if (lost > 0)
         log_warn("recover",
                  "%d files that could not be stored are in %s/lost, %d of them since a mount died: "
-                 "see bm recover list",
-                 lost, m->cache_dir, MIN(lost, MAX(s->files - settled, 0)));
+                 "see bm recover list --cache-dir %s",
+                 lost, m->cache_dir, MIN(lost, MAX(s->files - settled, 0)), m->cache_dir);
 }
 
 static int mount_open_cache(struct mount *m, struct err *err)
@@ -257,11 +304,11 @@ static int mount_survey(struct mount *m, struct err *err)
     int r = survey(m->fs, &s, err);
     if (r < 0)
         return r;
-    int n =
-        asprintf(&m->message, "%s/%s on %s: %s%d %s%s%s", store_id(m->store), m->location.prefix,
-                 m->conf->mountpoint, s.more ? "at least " : "", s.matrices,
-                 s.matrices == 1 ? "matrix" : "matrices", m->conf->read_only ? ", read-only" : "",
-                 m->conf->no_delete ? ", nothing is deleted" : "");
+    int n = asprintf(
+        &m->message, "%s/%s on %s: %s%d %s%s%s%s", store_id(m->store), m->location.prefix,
+        m->conf->mountpoint, s.more ? "at least " : "", s.matrices,
+        s.matrices == 1 ? "matrix" : "matrices", s.empty ? ", nothing is stored below it yet" : "",
+        m->conf->read_only ? ", read-only" : "", m->conf->no_delete ? ", nothing is deleted" : "");
     return n < 0 ? -ENOMEM : 0;
 }
 

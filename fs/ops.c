@@ -3,6 +3,7 @@
 #include "fs/handle.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +72,21 @@ void ops_job_free(struct ops_job *job)
     free(job->name);
     free(job->name2);
     free(job);
+}
+
+void ops_refuse(int code, const char *what, struct folder *d, const char *name,
+                const struct err *err)
+{
+    char file[NAME_FILE_SIZE];
+    CLEANUP(freep) char *path = NULL;
+    const char *shown = NULL;
+    {
+        LOCK_SCOPE(&d->fs->mu);
+        shown = place_file_name(folder_header_locked(d), name, file);
+    }
+    if (asprintf(&path, "%s%s", d->path, shown ? shown : name) < 0)
+        path = NULL;
+    (void)fs_refuse(code, what, path ? path : name, err);
 }
 
 void ops_job_err(struct ops_job *job, int code)

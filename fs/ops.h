@@ -98,12 +98,17 @@ void ops_submit(const struct ops_call *call);
 
 void ops_job_free(struct ops_job *job);
 
+/* As fs_refuse(), for a file (or the object of one) in a directory: by the name that users know it
+ * by. */
+struct folder;
+void ops_refuse(int code, const char *what, struct folder *d, const char *name,
+                const struct err *err);
+
 /* Answers with an error and frees the job. */
 void ops_job_err(struct ops_job *job, int code);
 
 /* Deletes the object of a place: what unlink does, and the second half of a rename, which deletes
  * no other version than it has read (`if_match`, or NULL for any). 0, -ESTALE or -errno. */
-struct folder;
 struct place;
 int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place,
                       const char *if_match, struct err *err);

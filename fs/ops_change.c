@@ -19,6 +19,8 @@ static int ops_mkdir_locked(struct folder *d, const char *name, struct found *re
 {
     if (d->kind == FOLDER_MATRIX || d->kind == FOLDER_HEADLESS)
         return err_set(err, -EPERM, "a matrix holds header.json and blocks, no directories");
+    if (strcmp(name, "header.json") == 0)
+        return err_set(err, -EINVAL, "only the header of a matrix has this name");
     struct folder *child = folder_get_child_locked(d, name);
     struct node *n = child ? node_dir_locked(child) : NULL;
     if (!n) {
@@ -47,7 +49,7 @@ static void ops_mkdir_job(void *arg)
         r = ops_mkdir_locked(job->node->dir, job->name, &f, &err);
     }
     if (r < 0) {
-        (void)fs_refuse(r, "make directory", job->name, &err);
+        ops_refuse(r, "make directory", job->node->dir, job->name, &err);
         ops_job_err(job, r);
         return;
     }
@@ -142,7 +144,7 @@ static void ops_rmdir_job(void *arg)
         folder_changed_locked(job->node->dir, job->name);
         folder_set_local_locked(job->node->dir, true);
     } else if (r != -ENOTEMPTY) {
-        (void)fs_refuse(r, "remove directory", job->name, &err);
+        ops_refuse(r, "remove directory", job->node->dir, job->name, &err);
     }
     folder_unref(child);
     ops_job_err(job, r);
@@ -242,7 +244,7 @@ static void ops_unlink_job(void *arg)
             ops_keep_dirs(job->fs, d);
     }
     if (r < 0 && r != -ENOENT)
-        (void)fs_refuse(r, "remove", job->name, &err);
+        ops_refuse(r, "remove", d, job->name, &err);
     ops_job_err(job, r);
 }
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "fs/handle.h"
 #include "fs/resolve.h"
+#include "fs/virtual.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
  *   0, 1   "." and ".."
  *   2      header.json of a matrix (skipped elsewhere)
  *   3 + i  entry i of the listing
- *   then   names that only this mount knows: scratch files, directories made here */
+ *   then   names that only this mount knows: scratch files, directories made here, its own files */
 
 enum { OPS_DIR_HEADER = 2, OPS_DIR_ENTRIES = 3 };
 
@@ -128,6 +129,11 @@ static void ops_gather_extra(struct fs *fs, struct handle *h)
         return;
     h->extra_done = true;
     struct folder *d = h->node->dir;
+    const char *name = NULL;
+    for (size_t i = 0; (name = virtual_name(d->path, i)); i++) {
+        if (buf_puts(&h->extra, "v") == 0)
+            (void)buf_append(&h->extra, name, strlen(name) + 1);
+    }
     folder_each_local_locked(d, ops_add_local, h);
     for (struct writer *w = d->writers; w; w = w->next) {
         if (w->place.kind == PLACE_SCRATCH && buf_puts(&h->extra, "s") == 0)

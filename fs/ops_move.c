@@ -146,8 +146,10 @@ static int ops_move(struct ops_job *job, const struct ops_source *s, struct ops_
     int r = exclusive ? 0 : ops_target_version(fs, t, err);
     if (r == 0)
         r = s->stored ? commit_to(s->w, &to, &stat, err) : commit_move(s->w, &to, &stat, err);
-    if (r == -EEXIST && !exclusive)
+    if (r == -EEXIST && !exclusive) {
+        err_clear(err);
         return -ESTALE; /* it has just come to be: the kernel tries once more */
+    }
     if (r < 0 || !s->stored)
         return r;
     r = ops_unlink_object(fs, s->dir, &s->place, s->etag, err);
@@ -220,8 +222,10 @@ static void ops_rename_job(void *arg)
         r = t.place.kind == PLACE_SCRATCH ? ops_move_scratch(job->fs, &s, &t)
                                           : ops_move(job, &s, &t, &err);
     ops_source_drop(job->fs, &s);
-    if (r < 0 && r != -EXDEV && r != -ENOENT && r != -EEXIST && r != -ESTALE)
-        (void)fs_refuse(r, "rename to", job->name2, &err);
+    if (r < 0 && r != -EXDEV && r != -ENOENT && r != -EEXIST && (r != -ESTALE || err.msg[0]))
+        ops_refuse(r, "rename to", job->node2->dir, job->name2, &err);
+    if (r == -EINVAL)
+        r = -EPERM; /* EINVAL of a rename says "into itself", and so does mv */
     ops_job_err(job, r);
 }
 
@@ -319,7 +323,7 @@ static void ops_link_job(void *arg)
         return;
     }
     if (r != -EEXIST && r != -EXDEV)
-        (void)fs_refuse(r, "link to", job->name2, &err);
+        ops_refuse(r, "link to", job->node2->dir, job->name2, &err);
     ops_job_err(job, r);
 }
 

@@ -28,7 +28,7 @@ static void ops_lookup_job(void *arg)
     int r = resolve_ask(job->node->dir, job->name, job->tid, &f, &err);
     if (r < 0) {
         if (r != -ENOENT)
-            (void)fs_refuse(r, "look up", job->name, &err);
+            ops_refuse(r, "look up", job->node->dir, job->name, &err);
         ops_job_err(job, r);
         return;
     }

@@ -198,8 +198,11 @@ static void ops_open_read_job(void *arg)
         ops_reply_source(job, &source);
         return;
     }
-    if (r != -ESTALE)
-        (void)fs_refuse(r, "open", key ? key : n->text, &err);
+    if (r == -ESTALE)
+        log_debug("fs", "open %s: ESTALE: %s", key,
+                  v.changed ? "a new version, on a node of its own" : "it is gone or has changed");
+    else
+        ops_refuse(r, "open", n->dir, n->text, &err);
     ops_job_err(job, r);
 }
 
@@ -226,6 +229,8 @@ static void ops_open_read(fuse_req_t req, fuse_ino_t ino, struct node *n, int fl
         moved = ops_is_to_be_found_locked(n);
     }
     if (moved) {
+        log_debug("fs", "open %s%s: ESTALE: its entry was moved to another name", n->dir->path,
+                  n->text);
         (void)fuse_reply_err(req, ESTALE);
         return;
     }
@@ -374,8 +379,11 @@ static int ops_open_write(struct ops_job *job, struct err *err)
         LOCK_SCOPE(&job->fs->mu);
         folder_changed_locked(n->dir, n->text);
     }
-    if (r != -ESTALE && r != -ENOENT)
-        (void)fs_refuse(r, "write", key ? key : n->text, err);
+    if (r == -ESTALE || r == -ENOENT)
+        log_debug("fs", "open %s: ESTALE: %s", key,
+                  r == -ESTALE ? "to be written, on a node of its own" : "it is gone");
+    else
+        ops_refuse(r, "write", n->dir, n->text, err);
     object_unref(base);
     object_unref(v.object);
     return r;
@@ -752,7 +760,7 @@ static void ops_create_job(void *arg)
             writer_unlink_locked(w, true);
         }
         if (r != -EEXIST)
-            (void)fs_refuse(r, "create", job->name, &err);
+            ops_refuse(r, "create", job->node->dir, job->name, &err);
         ops_job_err(job, r);
     }
     if (w)

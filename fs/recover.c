@@ -28,7 +28,7 @@ static int recover_check(struct store *st, const struct lost_entry *e, struct er
     }
     if (e->incomplete) {
         (void)err_set(err, -EINVAL, "%s is not a whole file: it is not stored", e->name);
-        err_hint(err, "bm recover export %s FILE writes what is there to FILE", e->name);
+        err_hint(err, "export %s FILE writes what is there to FILE", e->name);
         return -EINVAL;
     }
     return 0;

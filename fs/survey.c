@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { SURVEY_DIRS_MAX = 1000, SURVEY_MS_MAX = 1500 };
 
@@ -27,6 +28,17 @@ struct survey_job {
 };
 
 static void survey_add(struct survey_walk *walk, struct folder *parent, const char *name);
+
+/* Whether a listing has nothing but what the mount itself notes. */
+static bool survey_is_empty(struct listing *l)
+{
+    struct listing_entry e;
+    for (size_t i = 0; listing_at(l, i, &e) == 1; i++) {
+        if (strcmp(e.name, ".bmfs") != 0)
+            return false;
+    }
+    return true;
+}
 
 /* Looks into the directories of one listing. */
 static void survey_children(struct survey_walk *walk, struct folder *d, struct listing *l)
@@ -108,6 +120,7 @@ int survey(struct fs *fs, struct survey *ret, struct err *err)
         lock_cond_init(&walk.idle);
         walk.until_ms = clock_ms() + SURVEY_MS_MAX;
         walk.result.matrices = root->kind == FOLDER_MATRIX || root->kind == FOLDER_HEADLESS;
+        walk.result.empty = survey_is_empty(l);
         survey_children(&walk, root, l);
         LOCK_SCOPE(&walk.mu);
         while (walk.pending > 0)

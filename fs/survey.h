@@ -8,7 +8,8 @@
 
 struct survey {
     int matrices;
-    bool more; /* there may be more: the look was cut short */
+    bool empty; /* nothing at all is stored */
+    bool more;  /* there may be more: the look was cut short */
 };
 
 /* Lists the root; then looks into its directories, and theirs, for as long as a user likes to wait

@@ -32,7 +32,7 @@ static const char virtual_readme[] =
     "  block_I_J.raw    its elements only, last index fastest (C order)\n"
     "  block_I_J.F.raw  its elements only, first index fastest (Fortran, R, Julia, MATLAB)\n"
     "\n"
-    "Here, not listed:\n"
+    "Here, in a folder that is not listed:\n"
     "  .bmfs/errors      the latest warnings and errors, with their reasons\n"
     "  .bmfs/stats.json  what this mount has asked of the store\n";
 
@@ -50,6 +50,12 @@ enum virtual_id virtual_find(const char *dir_path, const char *name)
             return virtual_file[i].id;
     }
     return VIRTUAL_NONE;
+}
+
+const char *virtual_name(const char *dir_path, size_t i)
+{
+    bool here = strcmp(dir_path, ".bmfs/") == 0;
+    return here && i < ARRAY_SIZE(virtual_file) ? virtual_file[i].name : NULL;
 }
 
 static void virtual_log_hook(void *arg, const char *line)

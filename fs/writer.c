@@ -253,6 +253,7 @@ bool writer_has_process_locked(const struct writer *w, pid_t process)
 
 void writer_note_owner_locked(struct writer *w, uint64_t owner)
 {
+    w->said = 0; /* other bytes, another failure */
     if (!writer_has_owner_locked(w, owner)) {
         if (w->owners < WRITER_OWNERS_MAX)
             w->owner[w->owners] = owner;

@@ -43,6 +43,7 @@ struct writer {
     char if_match[STORE_ETAG_SIZE]; /* what is to be replaced; STORE_ABSENT: nothing */
     bool exclusive;                 /* O_EXCL: a lost race is EEXIST, not ESTALE */
     int error;                      /* a conflict that no retry can mend */
+    uint32_t said; /* a hash of why it was not stored, as the log has it; 0: nothing to say yet */
     uint64_t owner[WRITER_OWNERS_MAX]; /* lock owners that wrote since the last commit */
     int owners;
     pid_t process[WRITER_OWNERS_MAX]; /* that have or had it open */

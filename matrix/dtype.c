@@ -139,8 +139,11 @@ static bool dtype_try_descr(const char *text, size_t len, struct dtype *ret)
 
 static int dtype_refuse(const char *text, size_t len, struct err *err)
 {
-    return err_set(err, -EINVAL, "type '%.*s' is none of numpy's 14 types of numbers",
-                   (int)MIN(len, (size_t)DTYPE_SHOWN_MAX), text);
+    return err_set(
+        err, -EINVAL,
+        "type '%.*s' is none of bool, int8 to int64, uint8 to uint64, float16 to float64, complex64, "
+        "complex128",
+        (int)MIN(len, (size_t)DTYPE_SHOWN_MAX), text);
 }
 
 int dtype_from_descr(const char *text, size_t len, struct dtype *ret, struct err *err)

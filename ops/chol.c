@@ -97,20 +97,31 @@ static double chol_tolerance(struct tile t)
     return sqrt(eps) * largest;
 }
 
+/* Two elements across the diagonal that do not agree. */
+static int chol_refuse(const struct chol *c, const int64_t at[2], double complex x,
+                       double complex y, struct err *err)
+{
+    long long i = at[0];
+    long long j = at[1];
+    if (c->a->header.dtype.kind != 'c')
+        return err_set(err, -EINVAL,
+                       "%s: not symmetric: (%lld, %lld) is %.6g, (%lld, %lld) is %.6g", c->a->path,
+                       i, j, creal(x), j, i, creal(y));
+    return err_set(err, -EINVAL,
+                   "%s: not Hermitian: (%lld, %lld) is %.6g%+.6gi, (%lld, %lld) is %.6g%+.6gi",
+                   c->a->path, i, j, creal(x), cimag(x), j, i, creal(y), cimag(y));
+}
+
 static int chol_check_tile(const struct chol *c, int64_t block, struct tile t, struct err *err)
 {
     double most = chol_tolerance(t);
-    long long first = (long long)grid_block_start(&c->a->header.grid, 0, block);
+    int64_t first = grid_block_start(&c->a->header.grid, 0, block);
     for (int i = 0; i < t.m; i++) {
         for (int j = 0; j <= i; j++) {
             double complex x = kernel_element(t, i, j);
             double complex y = conj(kernel_element(t, j, i));
             if (cabs(x - y) > most) /* NaN: no */
-                return err_set(err, -EINVAL,
-                               "%s: not Hermitian: (%lld, %lld) is %.6g%+.6gi, (%lld, %lld) is "
-                               "%.6g%+.6gi",
-                               c->a->path, first + i, first + j, creal(x), cimag(x), first + j,
-                               first + i, creal(y), -cimag(y));
+                return chol_refuse(c, (const int64_t[]){first + i, first + j}, x, conj(y), err);
         }
     }
     return 0;

@@ -71,16 +71,39 @@ static void gemm_hint_reblock(const struct gemm *g, struct err *err)
              (long long)block[1]);
 }
 
+static char gemm_flip(char trans)
+{
+    return trans == 'n' ? 't' : 'n';
+}
+
+/* Whether one operand, or both, the other way round would fit. */
+static void gemm_hint_trans(const struct gemm *g, struct err *err)
+{
+    const char a[] = {g->transa, gemm_flip(g->transa)};
+    const char b[] = {g->transb, gemm_flip(g->transb)};
+    for (unsigned flips = 1; flips < 4; flips++) {
+        char ta = a[flips & 1U];
+        char tb = b[flips >> 1U];
+        if (gemm_shape(g->a, ta, 1) == gemm_shape(g->b, tb, 0)) {
+            err_hint(err, "they fit with --transa %c --transb %c", ta, tb);
+            return;
+        }
+    }
+}
+
 static int gemm_check_inner(const struct gemm *g, struct err *err)
 {
     const struct matdir *a = g->a;
     const struct matdir *b = g->b;
-    if (gemm_shape(a, g->transa, 1) != gemm_shape(b, g->transb, 0))
-        return err_set(
+    if (gemm_shape(a, g->transa, 1) != gemm_shape(b, g->transb, 0)) {
+        (void)err_set(
             err, -EINVAL, "%s: inner dimensions differ: %s%s is %lldx%lld, %s%s is %lldx%lld",
             b->path, a->path, gemm_said(g->transa), (long long)gemm_shape(a, g->transa, 0),
             (long long)gemm_shape(a, g->transa, 1), b->path, gemm_said(g->transb),
             (long long)gemm_shape(b, g->transb, 0), (long long)gemm_shape(b, g->transb, 1));
+        gemm_hint_trans(g, err);
+        return -EINVAL;
+    }
     if (gemm_shard(a, g->transa, 1) == gemm_shard(b, g->transb, 0))
         return 0;
     (void)err_set(err, -EINVAL,

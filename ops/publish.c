@@ -133,7 +133,7 @@ static int publish_finish(struct publish *p, const char *name, bool replace, str
     r = publish_name(p, name, replace);
     if (r == -EEXIST)
         return err_set(err, r, "it is there already");
-    return r < 0 ? err_errno(err, publish_code(r), "cannot give it its name") : 0;
+    return r < 0 ? err_errno(err, publish_code(r), "cannot make %s", name) : 0;
 }
 
 int publish_link(struct publish *p, const char *name, struct err *err)

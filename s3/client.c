@@ -16,10 +16,14 @@ enum {
     CLIENT_SKEW_MIN_S = 300,           /* a clock that is off by less is not to blame */
     CLIENT_RETRY_AFTER_MAX_S = 5 * 60, /* a server's wish to wait longer is cut to this */
     CLIENT_ROOT_MAX = 256,             /* bytes of an XML body that hold its root */
+    CLIENT_ID_SIZE = 64,               /* what is kept of a request's id */
 };
 
 /* What the names of regions are made of, on servers other than AWS too. */
 #define CLIENT_REGION_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
+/* A store is asked by one thread a request, and only that thread can say which it was. */
+static _Thread_local char client_latest_id[CLIENT_ID_SIZE];
 
 struct client {
     struct http *http;
@@ -118,6 +122,11 @@ void client_freep(struct client *const *c)
     client_free(*c);
 }
 
+const char *client_request_id(void)
+{
+    return client_latest_id;
+}
+
 void client_count(const struct client *c, struct store_counters *sum)
 {
     sum->gets += atomic_load(&c->gets);
@@ -194,6 +203,8 @@ static int client_send(struct client *c, const struct request *req, struct reque
         .body_max = req->body_max,
     };
     r = http_call(c->http, &http, reply, err);
+    const char *id = http_reply_header(reply, "x-amz-request-id");
+    (void)snprintf(client_latest_id, sizeof(client_latest_id), "%s", id ? id : "");
     client_count_try(c, req, reply);
     return r;
 }
@@ -246,7 +257,9 @@ static void client_say(const struct client *c, const struct request_signed *s,
                   id ? id : "");
     if (means->code == -ENXIO)
         (void)err_prefix(err, 0, "bucket %s", c->bucket);
-    if (means->hint)
+    if (means->code == -EACCES && !s->creds->access_key)
+        err_hint(err, "it is not open to everybody: leave out --no-sign-request");
+    else if (means->hint)
         err_hint(err, "%s", means->hint);
     if (means->fix == S3_ERRNO_FIX_CLOCK && skew_s != 0)
         err_hint(err, "the clock of this machine is %lld s %s the server's: set it",

@@ -39,6 +39,9 @@ const char *client_id(const struct client *c);
 /* True when the endpoint is AWS's own, not one that the user named. */
 bool client_is_aws(const struct client *c);
 
+/* What the server called the latest request of this thread, or "". */
+const char *client_request_id(void);
+
 void client_count(const struct client *c, struct store_counters *sum);
 
 /* Makes calls return -ECANCELED. */

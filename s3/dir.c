@@ -315,7 +315,7 @@ static int dir_new_open(struct dir *d, const char *path, struct err *err)
     char real[PATH_MAX];
     struct stat st;
     if (!realpath(path, real))
-        return dir_fail(err, -errno, "find");
+        return err_set(err, dir_code(-errno), "%s", errno_text(errno));
     d->root = open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (d->root < 0 || fstat(d->root, &st) != 0)
         return dir_fail(err, -errno, "open");

@@ -167,7 +167,9 @@ int location_open(const struct location *loc, const struct location_conf *conf, 
 {
     CLEANUP(store_freep) struct store *below = NULL;
     const struct retry_conf retry = {.tries_max = conf->tries_max,
-                                     .total_ms_max = conf->call_time_ms};
+                                     .total_ms_max = conf->call_time_ms,
+                                     .watch = conf->watch,
+                                     .watch_arg = conf->watch_arg};
     int r = location_open_base(loc, conf, &below, err);
     return r < 0 ? r : retry_new(&below, &retry, ret);
 }

@@ -31,11 +31,13 @@ struct location_conf {
     const char *endpoint_url;
     const char *ca_bundle;
     bool no_sign_request;
-    bool read_only;       /* no write ever reaches the store */
-    int connections_max;  /* 0: 64 */
-    int64_t call_time_ms; /* 0: 60,000; a try without progress for this long has failed, and none
-                             begins later than this after the first or the last progress */
-    int tries_max;        /* 0: 5; how often a call that may work later is made */
+    bool read_only;        /* no write ever reaches the store */
+    int connections_max;   /* 0: 64 */
+    int64_t call_time_ms;  /* 0: 60,000; a try without progress for this long has failed, and none
+                              begins later than this after the first or the last progress */
+    int tries_max;         /* 0: 5; how often a call that may work later is made */
+    store_watch_fn *watch; /* NULL, or told of each request */
+    void *watch_arg;
 };
 
 /* Opens the whole stack of layers. Asks the store nothing; the first call does. 0; -EINVAL for

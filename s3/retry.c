@@ -29,7 +29,9 @@ struct retry {
 /* One call of the layer above, over all of its tries. */
 struct retry_call {
     struct retry *r;
+    int number;       /* of the try that is made, from 1 */
     int tries;        /* that failed since the last progress */
+    int64_t try_ms;   /* when this try, or what settles it, was begun */
     int64_t begin_ms; /* of the call, or its last progress */
     struct err why;   /* of the last try */
 };
@@ -111,6 +113,27 @@ static void retry_begin(struct retry_call *c, struct store *st)
 {
     *c = (struct retry_call){.r = retry_of(st)};
     c->begin_ms = retry_now_ms(c->r);
+    c->try_ms = c->begin_ms;
+    c->number = 1;
+}
+
+/* Tells who watches of a request that has just ended with `code`. */
+static void retry_tell(struct retry_call *c, const char *method, const char *key, int code,
+                       uint64_t bytes)
+{
+    struct retry *r = c->r;
+    int64_t now_ms = retry_now_ms(r);
+    struct store_event e = {.method = method,
+                            .key = key,
+                            .code = code,
+                            .reason = c->why.msg,
+                            .bytes = bytes,
+                            .ms = now_ms - c->try_ms,
+                            .number = c->number,
+                            .request_id = store_request_id(r->base.below)};
+    if (r->conf.watch)
+        r->conf.watch(r->conf.watch_arg, &e);
+    c->try_ms = now_ms;
 }
 
 /* What arrived is not asked for again, so that the next failure is a first one. */
@@ -140,6 +163,8 @@ static bool retry_again(struct retry_call *c, int *code)
         return false;
     atomic_fetch_add(&r->retries, 1);
     retry_pause(r, pause_ms);
+    c->number++;
+    c->try_ms = retry_now_ms(r);
     if (!retry_is_down(r))
         return true;
     *code = err_set(&c->why, -ECANCELED, "the store is shut down");
@@ -165,9 +190,10 @@ static int retry_head(struct store *st, const char *key, struct store_stat *ret_
     struct retry_call c;
     int r;
     retry_begin(&c, st);
-    do
+    do {
         r = store_head(st->below, key, ret_stat, &c.why);
-    while (retry_again(&c, &r));
+        retry_tell(&c, "head", key, r, 0);
+    } while (retry_again(&c, &r));
     return retry_end(&c, r, err);
 }
 
@@ -177,9 +203,10 @@ static int retry_open_local(struct store *st, const char *key, struct store_stat
     struct retry_call c;
     int r;
     retry_begin(&c, st);
-    do
+    do {
         r = store_open_local(st->below, key, ret_stat, &c.why);
-    while (retry_again(&c, &r));
+        retry_tell(&c, "open", key, r, 0);
+    } while (retry_again(&c, &r));
     return retry_end(&c, r, err);
 }
 
@@ -237,6 +264,7 @@ static int retry_get_once(struct store *st, const char *key, struct retry_get *g
     uint64_t before = g->next;
     struct store_stat stat;
     int r = store_get(st->below, key, &left, retry_get_sink, g, &stat, &g->call.why);
+    retry_tell(&g->call, "get", key, r, g->next - before);
     if (g->sink_code < 0)
         return g->sink_code;
     if (r == 0)
@@ -303,6 +331,7 @@ static int retry_list_once(struct store *st, const struct store_list *list, stru
     }
     l->progress = false;
     int r = store_list(st->below, &left, retry_list_entry, l, &l->call.why);
+    retry_tell(&l->call, "list", list->prefix, r, 0);
     if (l->progress)
         retry_progress(&l->call);
     return l->fn_code != 0 ? l->fn_code : r;
@@ -324,12 +353,13 @@ static int retry_list(struct store *st, const struct store_list *list, store_lis
 
 /* After a refusal that our own earlier try may have caused. 0 with *ret_stat when the version in
  * the store is ours, -EAGAIN, `refusal` when it is not ours, -EIO when that cannot be told. */
-static int retry_put_settle(struct store *st, const char *key, const char *write_id, int refusal,
-                            struct store_stat *ret_stat, struct err *err)
+static int retry_put_settle(struct retry_call *c, const char *key, const char *write_id,
+                            int refusal, struct store_stat *ret_stat, struct err *err)
 {
     struct store_stat stat;
     struct err why = {0};
-    int r = store_head(st->below, key, &stat, &why);
+    int r = store_head(c->r->base.below, key, &stat, &why);
+    retry_tell(c, "head", key, r, 0);
     if (r == 0 && strcmp(stat.write_id, write_id) == 0) {
         *ret_stat = stat;
         return 0;
@@ -351,8 +381,9 @@ static int retry_put_tries(struct retry_call *c, struct store *st, const char *k
     do {
         settled = false;
         r = store_put(st->below, key, body, put, ret_stat, &c->why);
+        retry_tell(c, "put", key, r, body->head_len + body->len);
         if (unknown && (r == -EEXIST || r == -ESTALE)) {
-            r = retry_put_settle(st, key, put->write_id, r, ret_stat, &c->why);
+            r = retry_put_settle(c, key, put->write_id, r, ret_stat, &c->why);
             settled = r != -EAGAIN;
         }
         unknown = unknown || r == -EAGAIN || r == -EBADMSG;
@@ -360,7 +391,7 @@ static int retry_put_tries(struct retry_call *c, struct store *st, const char *k
     if (r >= 0 || r == -ECANCELED || !unknown || settled)
         return r;
     struct err why;
-    return retry_put_settle(st, key, put->write_id, r, ret_stat, &why) == 0 ? 0 : r;
+    return retry_put_settle(c, key, put->write_id, r, ret_stat, &why) == 0 ? 0 : r;
 }
 
 static int retry_put(struct store *st, const char *key, const struct store_body *body,
@@ -386,11 +417,12 @@ static int retry_put(struct store *st, const char *key, const struct store_body 
 }
 
 /* After -ESTALE that our own earlier try may have caused: 0 when the object is gone, as wanted. */
-static int retry_del_settle(struct store *st, const char *key, struct err *err)
+static int retry_del_settle(struct retry_call *c, const char *key, struct err *err)
 {
     struct store_stat stat;
     struct err why = {0};
-    int r = store_head(st->below, key, &stat, &why);
+    int r = store_head(c->r->base.below, key, &stat, &why);
+    retry_tell(c, "head", key, r, 0);
     if (r == -ENOENT)
         return 0;
     if (r == -EAGAIN)
@@ -406,8 +438,9 @@ static int retry_del(struct store *st, const char *key, const char *if_match, st
     retry_begin(&c, st);
     do {
         r = store_del(st->below, key, if_match, &c.why);
+        retry_tell(&c, "delete", key, r, 0);
         if (unknown && r == -ESTALE)
-            r = retry_del_settle(st, key, &c.why);
+            r = retry_del_settle(&c, key, &c.why);
         unknown = unknown || r == -EAGAIN;
     } while (retry_again(&c, &r));
     return retry_end(&c, r, err);

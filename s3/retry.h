@@ -32,12 +32,14 @@ struct retry_env {
 
 /* In all of them 0 means the default. */
 struct retry_conf {
-    int tries_max;               /* 5; 1: never try again */
-    int64_t pause_ms_min;        /* 100; the longest first pause, doubled each time ... */
-    int64_t pause_ms_max;        /* 5,000; ... up to this */
-    int64_t total_ms_max;        /* 60,000; no try begins later than this after the first, or after
-                                    the last progress */
-    int64_t budget_max;          /* 100 */
+    int tries_max;         /* 5; 1: never try again */
+    int64_t pause_ms_min;  /* 100; the longest first pause, doubled each time ... */
+    int64_t pause_ms_max;  /* 5,000; ... up to this */
+    int64_t total_ms_max;  /* 60,000; no try begins later than this after the first, or after
+                              the last progress */
+    int64_t budget_max;    /* 100 */
+    store_watch_fn *watch; /* NULL, or told of each request that was made, each try */
+    void *watch_arg;
     const struct retry_env *env; /* NULL: the real one; borrowed */
 };
 

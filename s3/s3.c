@@ -275,6 +275,12 @@ static void s3_free(struct store *st)
     free(s3);
 }
 
+static const char *s3_request_id_op(struct store *st)
+{
+    (void)st;
+    return client_request_id();
+}
+
 static const struct store_ops s3_ops = {
     .name = "s3",
     .get = s3_get_op,
@@ -284,6 +290,7 @@ static const struct store_ops s3_ops = {
     .list = s3_list_op,
     .count = s3_count,
     .note = s3_note,
+    .request_id = s3_request_id_op,
     .shutdown = s3_shutdown,
     .free = s3_free,
 };

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* The first layer from `st` down that implements a method. The lowest one implements them all but
- * open_local, note, count and shutdown, which are optional everywhere. */
+ * open_local, note, request_id, count and shutdown, which are optional everywhere. */
 #define STORE_FIND(st, method)                    \
     do {                                          \
         while (!(st)->ops->method && (st)->below) \
@@ -64,6 +64,12 @@ const char *store_note(struct store *st)
 {
     STORE_FIND(st, note);
     return st->ops->note ? st->ops->note(st) : NULL;
+}
+
+const char *store_request_id(struct store *st)
+{
+    STORE_FIND(st, request_id);
+    return st->ops->request_id ? st->ops->request_id(st) : "";
 }
 
 void store_count(struct store *st, struct store_counters *ret)

@@ -118,6 +118,7 @@ struct store_ops {
                       struct err *err);
     void (*count)(struct store *st, struct store_counters *sum); /* adds this layer's share */
     const char *(*note)(struct store *st);
+    const char *(*request_id)(struct store *st);
     void (*shutdown)(struct store *st);
     void (*free)(struct store *st); /* this layer only; must not call below */
 };
@@ -162,6 +163,25 @@ const char *store_id(const struct store *st);
  * conditional; NULL while there is nothing to say. It is learnt with the first conditional write
  * and does not change afterwards. Borrowed; lives as long as the store. */
 const char *store_note(struct store *st);
+
+/* What the server called the latest request of this thread; "" where it says nothing, or there is
+ * no server. Borrowed, until the thread's next call. */
+const char *store_request_id(struct store *st);
+
+/* One request that was made, whatever became of it. Borrowed for the call; no secret is in it. */
+struct store_event {
+    const char *method; /* "get", "put", "head", "delete", "list", "open" */
+    const char *key;    /* of a list: its prefix */
+    int code;           /* what the layer below returned */
+    const char *reason; /* of a failure */
+    uint64_t bytes;     /* of the body, in or out */
+    int64_t ms;
+    int number; /* of the try, from 1 */
+    const char *request_id;
+};
+
+/* Called on the thread of the request; must not call the store. */
+typedef void store_watch_fn(void *arg, const struct store_event *e);
 
 void store_count(struct store *st, struct store_counters *ret);
 

@@ -90,6 +90,7 @@ static int cmd_start_progress(struct cmd_call *call, const char *label, const ch
                                  .unit = unit,
                                  .how = common->progress,
                                  .quiet = common->quiet,
+                                 .output = call->output,
                                  .resumable = resumable,
                                  .interrupted = cmd_interrupted,
                                  .arg = call};

@@ -55,7 +55,8 @@ struct cmd_call {
     struct watch watch;
     struct progress progress;
     struct report report;
-    void (*end)(void); /* called when a signal ends the process, or NULL */
+    const char *output; /* the matrix that is being made, or NULL; set before the progress starts */
+    void (*end)(void);  /* called when a signal ends the process, or NULL */
 };
 
 struct cmd {

@@ -130,6 +130,7 @@ static int cmd_create_matrix(struct cmd_call *call, const struct header *h, cons
     int r = any ? create_check(h, c, err) : 0;
     if (r < 0)
         return err_prefix(err, r, "%s", out.path);
+    call->output = out.path;
     r = cmd_progress(call, "create", "blocks", err);
     if (r == 0)
         r = output_make(&out, h, &m, err);

@@ -72,6 +72,11 @@ static int cmd_import_format(const struct cmd_import_conf *conf, const char *pat
     if (!format)
         format = cmd_import_ends(path, ".raw") || cmd_import_ends(path, ".bin") ? "raw" : "npy";
     *ret_raw = strcmp(format, "raw") == 0;
+    if (!conf->format && cmd_import_ends(path, ".npz")) {
+        (void)err_set(err, -EINVAL, "%s: .npz, an archive of arrays, is not read", path);
+        err_hint(err, "save one array with numpy.save, which writes .npy");
+        return -EINVAL;
+    }
     if (!*ret_raw && strcmp(format, "npy") != 0)
         return err_set(err, -EINVAL, "--format: '%s' is neither npy nor raw", format);
     if (*ret_raw && !conf->shape)
@@ -116,6 +121,7 @@ static int cmd_import_matrix(struct cmd_call *call, struct import *im, struct er
     char sizes[TEXT_SIZES_SIZE];
     memcpy(h.grid.shape, im->npy.shape, sizeof(h.grid.shape));
     int r = text_parse_block(conf->block, &h.grid, err);
+    call->output = out.path;
     if (r == 0)
         r = cmd_progress(call, "import", "blocks", err);
     if (r == 0)

@@ -147,7 +147,7 @@ static int cmd_recover_no_id(const char *id, int code, struct err *err)
     (void)err_errno(err, code, "%s", id);
     if (code == -ENOENT || code == -EINVAL) {
         (void)err_set(err, code, "%s: no such ID", id);
-        err_hint(err, "bm recover list shows them");
+        err_hint(err, "list shows them");
     }
     return code;
 }
@@ -205,7 +205,7 @@ static int cmd_recover_each(struct cmd_call *call, int cache_fd, cmd_recover_fn 
     int r = 0;
     int64_t done = 0;
     if (call->operands < 2)
-        return err_set(err, -EINVAL, "%s: which ID? bm recover list shows them", call->operand[0]);
+        return err_set(err, -EINVAL, "%s: which ID? list shows them", call->operand[0]);
     for (int i = 1; i < call->operands; i++) {
         struct err one = {0};
         int code = fn(call, cache_fd, call->operand[i], &one);

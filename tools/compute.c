@@ -243,6 +243,7 @@ static int compute_do(struct cmd_call *call, struct compute *c, struct trace *tr
     struct engine_count n = {0};
     CLEANUP(matdir_close) struct matdir out = MATDIR_NONE;
     int r = compute_open(call, c, &out, err);
+    call->output = said.path;
     if (r == 0)
         r = cmd_progress_resumable(call, c->label, "block products", err);
     if (r < 0)

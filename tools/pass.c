@@ -34,6 +34,7 @@ int pass_run(struct cmd_call *call, const struct pass *p, struct err *err)
 {
     CLEANUP(matdir_close) struct matdir m = MATDIR_NONE;
     int r = output_check(&p->out, err);
+    call->output = p->out.path;
     if (r == 0)
         r = cmd_progress(call, p->label, "blocks", err);
     if (r == 0)

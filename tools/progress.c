@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -167,6 +168,19 @@ static bool progress_is_due(const struct progress *p, const struct progress_view
            clock_ns() - p->shown_ns >= progress_pause_ns;
 }
 
+/* What became of the output, and how to go on. */
+static void progress_say_output(const struct progress *p)
+{
+    char header[PATH_MAX];
+    const char *path = p->conf.output;
+    if (!path || snprintf(header, sizeof(header), "%s/header.json", path) >= PATH_MAX ||
+        access(header, F_OK) < 0)
+        return; /* it had not come to be */
+    (void)fprintf(stderr, "  hint: %s is incomplete: %s\n", path,
+                  p->conf.resumable ? "the same command with --resume goes on"
+                                    : "remove it, or start again with --force");
+}
+
 static void progress_end_process(struct progress *p, int signo)
 {
     for (size_t i = 0; i < PROGRESS_SIGNALS; i++)
@@ -176,8 +190,7 @@ static void progress_end_process(struct progress *p, int signo)
     const char *what = signo == SIGINT ? "interrupted" : "terminated";
     (void)fprintf(stderr, "%s: %s at %lld/%lld %s\n", p->conf.tool, what, (long long)v.done,
                   (long long)v.total, p->conf.unit);
-    if (p->conf.resumable)
-        (void)fputs("  hint: the same command with --resume goes on\n", stderr);
+    progress_say_output(p);
     publish_end();
     p->conf.interrupted(p->conf.arg, what);
     (void)fflush(NULL);

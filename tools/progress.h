@@ -25,12 +25,13 @@ enum progress_mode { PROGRESS_NONE, PROGRESS_BAR, PROGRESS_LOG, PROGRESS_JSON };
 enum { PROGRESS_SIGNALS = 3 };
 
 struct progress_conf {
-    const char *tool;  /* "bm-gemm" */
-    const char *label; /* "gemm A B -> C" */
-    const char *unit;  /* of the watch's steps: "blocks" */
-    const char *how;   /* what --progress says; NULL: auto */
-    bool quiet;        /* none, unless `how` says otherwise */
-    bool resumable;    /* when a signal ends it, say that --resume goes on */
+    const char *tool;   /* "bm-gemm" */
+    const char *label;  /* "gemm A B -> C" */
+    const char *unit;   /* of the watch's steps: "blocks" */
+    const char *how;    /* what --progress says; NULL: auto */
+    bool quiet;         /* none, unless `how` says otherwise */
+    const char *output; /* the matrix that is being made, or NULL: said when a signal ends it */
+    bool resumable;     /* then --resume goes on */
     /* Called in the thread when a signal ends the process, which follows. */
     void (*interrupted)(void *arg, const char *signal);
     void *arg;

@@ -127,6 +127,7 @@ def test_a_full_cache_disk(bucket, tmp_path, small_disk):
         assert failed.value.errno == errno.ENOSPC
         assert bucket.get(f"{kit.PREFIX}A/0_1024_1024_0_1024_1024_") == before
         assert "disk is full" in m.errors()
+        assert not list(small_disk.glob("lost/*"))  # incomplete, and its writer knows
         (small_disk / "hog").unlink()
         small = np.ones((4, 4))
         kit.put_matrix(bucket, "S", small, (4, 4))
@@ -146,6 +147,12 @@ def test_a_wrong_secret(s3_bucket, tmp_path):
     assert done.returncode == 32
     assert "403" in done.stderr and "SignatureDoesNotMatch" in done.stderr
     assert secret not in done.stderr and s3_bucket.bucket in done.stderr
+
+
+def test_a_bucket_that_is_not_public(s3_bucket, tmp_path):
+    done = bmfs("--no-sign-request", s3_bucket.name, tmp_path, env=s3_bucket.env())
+    assert done.returncode == 32 and "403" in done.stderr, done.stderr
+    assert "credentials" not in done.stderr and "leave out --no-sign-request" in done.stderr
 
 
 def test_no_credentials(s3_bucket, tmp_path):

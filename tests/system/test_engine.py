@@ -179,7 +179,7 @@ def test_chol_refuses_what_cannot_have_a_factor(plain):
     store(plain / "H", crooked, (3, 3))
     for key, says in [("R", "R: not square"), ("B", "B: its blocks are 2x3, not square"),
                       ("I", "I: type int32; factors are of float32"),
-                      ("H", "H: not Hermitian: (5, 4) is")]:
+                      ("H", "H: not symmetric: (5, 4) is")]:
         refused(2, says, "chol", plain / key, plain / "L")
         assert not (plain / "L").exists()
     store(plain / "A", spd(6), (2, 2))

@@ -1,7 +1,9 @@
 """Every program finds the files that it expects: one line each, as a user would type it."""
 
+import errno
 import json
 import os
+import re
 import stat
 import subprocess
 import tarfile
@@ -244,3 +246,26 @@ def test_a_moved_name_can_be_written_at_once(mount):
         assert (mount.path / f"b{i}").read_bytes() == b"two"
         os.rename(mount.path / f"b{i}", mount.path / f"b{i}")
         assert (mount.path / f"b{i}").read_bytes() == b"two"
+
+
+def test_the_files_of_the_mount_itself_are_listed(mount):
+    own = mount.path / ".bmfs"
+    assert sorted(os.listdir(own)) == ["README", "errors", "stats.json"]
+    assert os.stat(own / "README").st_ino in {e.inode() for e in os.scandir(own)}
+    assert ".bmfs" not in os.listdir(mount.path)
+
+
+def test_mv_of_what_is_no_block_says_what_it_is(matrix):
+    np.save(matrix.path / "x.npy", np.ones((3, 3)))
+    for name in ("block_0_0", "block_77_0"):
+        done = kit.shell(f"mv x.npy A/{name}", matrix.path, check=False)
+        assert done.returncode != 0 and "subdirectory" not in done.stdout, done.stdout
+        assert len(re.findall(f"cannot rename to A/{name}: ", matrix.errors())) == 1
+    assert (matrix.path / "x.npy").exists()
+
+
+def test_no_directory_has_the_name_of_a_header(mount):
+    (mount.path / "odd").mkdir()
+    with pytest.raises(OSError) as failed:
+        (mount.path / "odd/header.json").mkdir()
+    assert failed.value.errno == errno.EINVAL

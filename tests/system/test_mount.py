@@ -1,6 +1,7 @@
 """The mount command: what it says, when it returns, what it leaves behind."""
 
 import os
+import re
 import signal
 import subprocess
 
@@ -220,3 +221,56 @@ def test_the_cache_keeps_to_its_size(s3_bucket, tmp_path):
                 assert np.array_equal(np.load(m.path / f"A/block_{i}_0"), array[i * 128:(i + 1) * 128])
         used = sum(p.stat().st_blocks * 512 for p in m.cache.rglob("*") if p.is_file())
         assert used <= 3 << 20
+
+
+def test_debug_logs_each_request_and_no_secret(bucket, tmp_path):
+    kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
+    with kit.Mount(bucket, tmp_path, "-d") as m:
+        np.load(m.path / "A/block_0_0")
+        np.save(m.path / "A/block_0_1", np.ones((2, 2)))
+        with pytest.raises(OSError), open(m.path / "A/block_1_1", "wb") as f:
+            f.write(b"no block")
+    log = m.log()
+    for words in (r"debug store: list \S+: ok bytes=0 ms=\d+ try=1",
+                  r"debug store: put \S+/A/\S+: ok bytes=\d+ ms=\d+ try=1",
+                  r"debug fs: open \S+: ESTALE: to be written",
+                  r"debug write: \S+: flush: stored",
+                  r"debug write: \S+: flush: not stored"):
+        assert re.search(words, log), (words, log)
+    secrets = [v for k, v in m.environ.items() if k in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
+    if isinstance(bucket, kit.S3Bucket):
+        assert secrets and re.search(r"debug store: put .* request=\S+", log), log
+    assert not any(secret in log for secret in secrets)
+    assert not re.search("authorization|signature|credential", log, re.IGNORECASE), log
+
+
+def test_a_live_mount_is_not_mounted_over(dir_bucket, tmp_path):
+    with kit.Mount(dir_bucket, tmp_path) as m:
+        link = tmp_path / "link"
+        link.symlink_to(m.path)
+        for point in (m.path, link):
+            done = bmfs("--cache-dir", tmp_path / "cache", dir_bucket.location(), point)
+            assert done.returncode == 32 and len(done.stderr.splitlines()) == 1, done.stderr
+            assert "already a mount of file://" in done.stderr
+            assert f"fusermount3 -u {m.path}" in done.stderr
+        assert m.is_mounted() and os.listdir(m.path) == []
+
+
+def test_the_store_is_not_mounted_on_itself(dir_bucket, tmp_path):
+    below = dir_bucket.path / "numpywren.objects/A"
+    below.mkdir(parents=True)
+    beside = tmp_path / (dir_bucket.path.name + "2")
+    beside.mkdir()
+    for point in (dir_bucket.path, below):
+        done = bmfs("--cache-dir", tmp_path / "cache", dir_bucket.location(), point)
+        assert done.returncode == 32 and "in the store itself" in done.stderr, done.stderr
+    with kit.Mount(dir_bucket, tmp_path, name=beside.name):
+        pass
+
+
+def test_an_empty_prefix_is_said(bucket, tmp_path):
+    with kit.Mount(bucket, tmp_path) as m:
+        assert ": 0 matrices, nothing is stored below it yet" in m.log()
+        np.save(m.path / "x.npy", np.eye(2))
+    with kit.Mount(bucket, tmp_path, name="again") as m:
+        assert ": 0 matrices\n" in m.log()

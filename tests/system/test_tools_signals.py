@@ -102,7 +102,8 @@ def test_signals_end_a_command_with_their_status(plain, number, code, word):
     status, out, err = half.stop(number)
     assert status == code
     assert out == b""
-    assert err.decode() == f"bm-import: {word} at 1/3 blocks\n"
+    assert err.decode() == (f"bm-import: {word} at 1/3 blocks\n  hint: {plain}/A is incomplete: "
+                            "remove it, or start again with --force\n")
     assert names(plain / "A") == ["block_0_0", "header.json"]
 
 

@@ -150,3 +150,18 @@ def test_a_file_in_the_way_is_said_to_be_one(plain):
     refused(2, "type 'double precision'", "create", plain / "A", "--shape", "2x2", "--dtype",
             "double precision", hint="f8 is double")
     refused(2, "f: npy: ", "import", plain / "f", plain / "A", hint="--format raw and its --shape")
+
+
+def test_errors_say_what_would_do(plain):
+    np.savez(plain / "m.npz", a=np.eye(4))
+    refused(2, ".npz, an archive of arrays, is not read", "import", plain / "m.npz", plain / "M",
+            hint="numpy.save")
+    store(plain / "A", np.ones((4, 2)), (2, 2))
+    store(plain / "B", np.ones((4, 4)), (2, 2))
+    refused(2, "inner dimensions differ", "gemm", plain / "A", plain / "B", plain / "C",
+            hint="they fit with --transa t --transb n")
+    lop = np.triu(np.ones((4, 4)))
+    store(plain / "L", lop, (2, 2))
+    refused(2, "not symmetric: (1, 0) is 0, (0, 1) is 1", "chol", plain / "L", plain / "X")
+    refused(2, "int8 to int64, uint8 to uint64", "create", plain / "N", "--shape", "4x4", "--dtype",
+            "foo")

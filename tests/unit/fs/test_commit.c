@@ -3,6 +3,7 @@
 #include "fs/commit.h"
 
 #include "base/crc32c.h"
+#include "base/log.h"
 #include "fs/folder.h"
 #include "fs/resolve.h"
 #include "matrix/npy.h"
@@ -397,6 +398,31 @@ static void commit_finish_keeps_what_the_store_does_not_take(void **state)
     assert_int_equal(cache_usage(lab.cache), 0); /* no longer in this mount's account */
 }
 
+static void commit_count_line(void *arg, const char *line)
+{
+    int *lines = arg;
+    assert_non_null(strstr(line, "A/" COMMIT_BLOCK ":"));
+    ++*lines;
+}
+
+static void commit_says_once_why_by_the_name_of_the_file(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct err err = {0};
+    struct writer *w = commit_start(&lab);
+    int lines = 0;
+    log_set_hook(commit_count_line, &lines);
+    assert_int_equal(lab_write(w, "no block at all", 15, 0), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(commit(w, COMMIT_FLUSH, &err), -EINVAL);
+    assert_int_equal(lines, 1);
+    lab_close(w);
+    assert_int_equal(lines, 1);
+    log_set_hook(NULL, NULL);
+    assert_int_equal(lab_lost(&lab), 0);
+}
+
 static void commit_finish_lets_incomplete_bytes_wait(void **state)
 {
     (void)state;
@@ -706,6 +732,7 @@ int main(void)
         cmocka_unit_test(commit_that_loses_a_race_is_an_error_for_good),
         cmocka_unit_test(commit_that_fails_may_be_tried_again),
         cmocka_unit_test(commit_finish_keeps_what_the_store_does_not_take),
+        cmocka_unit_test(commit_says_once_why_by_the_name_of_the_file),
         cmocka_unit_test(commit_finish_lets_incomplete_bytes_wait),
         cmocka_unit_test(commit_finish_keeps_scratch_files_until_the_end),
         cmocka_unit_test(commit_finish_at_the_end_gives_up_what_is_incomplete),

@@ -110,7 +110,7 @@ static void dtype_refuses_what_is_no_number(void **state)
         struct dtype t = {0};
         struct err err = {0};
         assert_int_equal(dtype_from_descr(bad[i], strlen(bad[i]), &t, &err), -EINVAL);
-        assert_non_null(strstr(err.msg, "' is none of numpy's 14 types of numbers"));
+        assert_non_null(strstr(err.msg, "' is none of bool, int8 to int64"));
         assert_int_equal(t.size, 0);
     }
     static const char *const bad_name[] = {"",        "float128", "longdouble", "str", "<float64",
@@ -119,7 +119,7 @@ static void dtype_refuses_what_is_no_number(void **state)
         struct dtype t = {0};
         struct err err = {0};
         assert_int_equal(dtype_from_name(bad_name[i], strlen(bad_name[i]), &t, &err), -EINVAL);
-        assert_non_null(strstr(err.msg, "' is none of numpy's 14 types of numbers"));
+        assert_non_null(strstr(err.msg, "' is none of bool, int8 to int64"));
     }
 }
 

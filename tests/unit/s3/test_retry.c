@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -631,6 +632,30 @@ static void retry_really_pauses(void **state)
     assert_true(clock_ms() - begin_ms >= 60);
 }
 
+/* "method number code bytes ms" of each event. */
+static void retry_note_event(void *arg, const struct store_event *e)
+{
+    assert_string_equal(e->key, "k");
+    assert_string_equal(e->request_id, "");
+    assert_true(e->code == 0 || e->reason[0]);
+    (void)buf_printf(arg, "%s %d %d %llu %lld, ", e->method, e->number, e->code,
+                     (unsigned long long)e->bytes, (long long)e->ms);
+}
+
+static void retry_tells_of_each_try(void **state)
+{
+    (void)state;
+    CLEANUP(buf_fini) struct buf seen = BUF_INIT(1000);
+    RETRY_CASE(c, .watch = retry_note_event, .watch_arg = &seen);
+    retry_fault(&c, "put:1:lost");
+    assert_int_equal(texts_put_if(c.st, "k", "text", STORE_ABSENT, &c.stat, &c.err), 0);
+    assert_int_equal(retry_head_of(&c, "k"), 0);
+    char want[200];
+    (void)snprintf(want, sizeof(want), "put 1 %d 4 0, put 2 %d 4 0, head 2 0 0 0, head 1 0 0 0, ",
+                   -EAGAIN, -EEXIST);
+    assert_string_equal(buf_text(&seen), want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -658,6 +683,7 @@ int main(void)
         cmocka_unit_test(retry_waits_as_long_as_the_store_asks),
         cmocka_unit_test(retry_pause_ends_at_shutdown),
         cmocka_unit_test(retry_really_pauses),
+        cmocka_unit_test(retry_tells_of_each_try),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
