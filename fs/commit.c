@@ -341,6 +341,13 @@ static int commit_sign(struct commit_job *job)
     return writer_describe_locked(job->w, job->write_id);
 }
 
+/* After a write that failed the bytes are not what their writer meant. */
+static int commit_check_writes(struct writer *w, struct err *err)
+{
+    int r = stage_error(w->stage);
+    return r < 0 ? err_errno(err, r, "a write to it has failed") : 0;
+}
+
 /* The attempt itself, with the bytes held. */
 static int commit_held(struct commit_job *job, enum commit_cause cause, struct err *err)
 {
@@ -348,9 +355,9 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
     int error = 0;
     if (!commit_has_cause(job->w, &error))
         return 0; /* another flush was faster, or it was unlinked meanwhile */
-    int r = stage_error(job->w->stage);
+    int r = commit_check_writes(job->w, err);
     if (r < 0)
-        return err_errno(err, r, "a write to it has failed");
+        return r;
     r = commit_decide(job, cause, err);
     if (r != COMMIT_STORE)
         return r;
@@ -453,7 +460,9 @@ static int commit_elsewhere(struct writer *w, const struct commit_target *to, bo
     struct commit_job job;
     int r = commit_begin(&job, w, to);
     if (r == 0) {
-        r = commit_decide(&job, COMMIT_SYNC, err);
+        r = commit_check_writes(w, err);
+        if (r == 0)
+            r = commit_decide(&job, COMMIT_SYNC, err);
         if (r == COMMIT_STORE)
             r = commit_put(&job, ret_stat, err);
         if (r == 0 && move)

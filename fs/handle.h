@@ -18,6 +18,7 @@ struct handle {
     enum handle_kind kind;
     struct node *node;            /* a reference */
     struct handle *newer, *older; /* in the list of all, guarded by fs->mu */
+    int refs;                     /* the kernel's, and of reads of a directory; by fs->mu */
 
     struct view_source source; /* HANDLE_SOURCE: a reference */
     bool backed;               /* HANDLE_SOURCE: reads go straight to the local file */
@@ -32,10 +33,13 @@ struct handle {
     bool extra_done;
 };
 
-/* A handle on a node, with a reference to it. NULL when memory is short. */
+/* A handle on a node, with a reference to it. Holds one reference. NULL when memory is short. */
 struct handle *handle_new_locked(struct node *n, enum handle_kind kind);
 
-/* Frees the handle and what it holds; not a writer, which needs commit_finish(). */
+void handle_ref(struct handle *h);
+
+/* Lets go of one reference. The last one frees the handle and what it holds; not a writer, which
+ * needs commit_finish(). */
 void handle_free(struct handle *h);
 
 /* Frees those that an unmount has cut off from their release. */

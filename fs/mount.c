@@ -21,7 +21,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -356,26 +355,21 @@ static int mount_session(struct mount *m, struct err *err)
 }
 
 /* Lets the kernel read ahead by more than its 128 KiB, so that a sequential reader costs few
- * requests. Only root may; without, reads are merely smaller. */
+ * requests. Only root may; without, reads are merely smaller. Asks the kernel for the number of the
+ * device, not this daemon, which does not serve yet. */
 static void mount_read_ahead(const char *mountpoint)
 {
     char path[96];
     char text[16];
-    struct stat st;
-    if (stat(mountpoint, &st) < 0)
+    struct statx st;
+    if (statx(AT_FDCWD, mountpoint, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, &st) < 0)
         return;
-    (void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev),
-                   minor(st.st_dev));
+    (void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", st.stx_dev_major,
+                   st.stx_dev_minor);
     CLEANUP(closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
     int n = snprintf(text, sizeof(text), "%d", MOUNT_READ_AHEAD_KIB);
     if (fd >= 0)
         (void)write_full(fd, text, (size_t)n);
-}
-
-static void *mount_tune(void *arg)
-{
-    mount_read_ahead(arg); /* asks our own mount: not on a thread that serves it */
-    return NULL;
 }
 
 /* Takes the mount away. libfuse does it for users, the broker for root. */
@@ -391,19 +385,14 @@ static void mount_detach(struct mount *m)
 
 static int mount_serve(struct mount *m, struct err *err)
 {
-    pthread_t tune;
     struct fuse_loop_config *config = fuse_loop_cfg_create();
     if (!config)
         return -ENOMEM;
     fuse_loop_cfg_set_max_threads(config, MOUNT_THREADS);
-    char *mountpoint = strdup(m->conf->mountpoint);
-    bool tuning = mountpoint && pthread_create(&tune, NULL, mount_tune, mountpoint) == 0;
+    mount_read_ahead(m->conf->mountpoint);
     int r = fuse_session_loop_mt(m->session, config);
     fuse_loop_cfg_destroy(config);
-    mount_detach(m); /* whoever still asks gets an error, the tuning thread too */
-    if (tuning)
-        (void)pthread_join(tune, NULL);
-    free(mountpoint);
+    mount_detach(m); /* whoever still asks gets an error */
     /* Ended by a signal, it is a positive number: as good an end as any. */
     return r < 0 ? err_errno(err, r, "the connection to the kernel broke") : 0;
 }

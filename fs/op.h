@@ -8,6 +8,10 @@
  * kernel's INTERRUPT (a signal to the waiting process), which answers EINTR at once while the work
  * goes on for the benefit of the cache.
  *
+ * What the kernel keeps alive for a request (nodes, handles) it keeps only until the answer, which
+ * an INTERRUPT may give at any moment after op_new(): who goes on with such a thing holds a
+ * reference that was taken before. `req` itself is of no use to anybody but who has taken the op.
+ *
  * Ownership: an op belongs to the job it was given to. That job calls op_take() before it answers;
  * true means that the request is the job's to answer, and must be answered. */
 

@@ -13,6 +13,7 @@ struct handle *handle_new_locked(struct node *n, enum handle_kind kind)
     if (!h)
         return NULL;
     h->kind = kind;
+    h->refs = 1;
     h->node = n;
     h->text = BUF_INIT((size_t)HEADER_BYTES_MAX * 2);
     h->extra = BUF_INIT((size_t)64 << 20);
@@ -24,9 +25,21 @@ struct handle *handle_new_locked(struct node *n, enum handle_kind kind)
     return h;
 }
 
+void handle_ref(struct handle *h)
+{
+    LOCK_SCOPE(&h->node->fs->mu);
+    h->refs++;
+}
+
+static bool handle_is_last(struct handle *h)
+{
+    LOCK_SCOPE(&h->node->fs->mu);
+    return --h->refs == 0;
+}
+
 void handle_free(struct handle *h)
 {
-    if (!h)
+    if (!h || !handle_is_last(h))
         return;
     object_unref(h->source.object);
     buf_fini(&h->text);
@@ -109,19 +122,18 @@ void ops_submit(const struct ops_call *call)
         (void)fuse_reply_err(call->req, ENOMEM);
         return;
     }
-    job->op = op_new(call->req);
-    if (!job->op) {
-        free(job);
-        return;
-    }
     job->fs = fs;
     job->tid = tid;
-    job->handle = call->handle;
     job->flags = call->flags;
     job->number = call->number;
     job->number2 = call->number2;
     job->node = ops_ref(fs, call->ino);
     job->node2 = ops_ref(fs, call->ino2);
+    job->op = op_new(call->req);
+    if (!job->op) {
+        ops_job_free(job);
+        return;
+    }
     int r = ops_copy(&job->name, call->name);
     if (r == 0)
         r = ops_copy(&job->name2, call->name2);

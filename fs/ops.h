@@ -70,7 +70,6 @@ struct ops_job {
     struct op *op;
     struct node *node; /* the request's, a reference, or NULL */
     struct node *node2;
-    struct handle *handle; /* borrowed: the kernel keeps it open for the request */
     pid_t tid;
     pid_t process; /* that the thread belongs to, where a job needs it */
     int flags;
@@ -92,7 +91,6 @@ struct ops_call {
     pool_fn *fn;
     fuse_ino_t ino, ino2; /* 0: none */
     const char *name, *name2;
-    struct handle *handle;
     int flags;
     int64_t number, number2;
 };
@@ -109,9 +107,11 @@ void ops_refuse(int code, const char *what, struct folder *d, const char *name,
 /* Answers with an error and frees the job. */
 void ops_job_err(struct ops_job *job, int code);
 
-/* Deletes the object of a place: what unlink does, and the second half of a rename. 0 or -errno. */
+/* Deletes the object of a place: what unlink does, and the second half of a rename, which deletes
+ * no other version than it has read (`if_match`, or NULL for any). 0, -ESTALE or -errno. */
 struct place;
-int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place, struct err *err);
+int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place,
+                      const char *if_match, struct err *err);
 
 /* A directory that was emptied here stays until rmdir, and so do those above it. */
 void ops_keep_dirs(struct fs *fs, struct folder *d);

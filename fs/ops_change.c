@@ -168,7 +168,8 @@ static bool ops_unlink_writer(struct fs *fs, struct folder *d, const char *name,
     return only;
 }
 
-int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place, struct err *err)
+int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place,
+                      const char *if_match, struct err *err)
 {
     if (fs->conf.no_delete) {
         (void)err_set(err, -EPERM, "the mount deletes nothing (--no-delete)");
@@ -180,7 +181,7 @@ int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place
             return 0; /* inferred: it goes with the last block */
     }
     CLEANUP(freep) char *key = fs_key(fs, d->path, place->obj);
-    int r = key ? store_del(fs->store, key, NULL, err) : -ENOMEM;
+    int r = key ? store_del(fs->store, key, if_match, err) : -ENOMEM;
     if (r < 0)
         return r;
     objects_note_latest(fs->objects, key, NULL);
@@ -221,7 +222,8 @@ static void ops_unlink_job(void *arg)
         r = resolve_place_locked(d, job->name, false, &place, &err);
     }
     if (r == 0 && !ops_unlink_writer(job->fs, d, job->name, &place)) {
-        r = place.kind == PLACE_SCRATCH ? -ENOENT : ops_unlink_object(job->fs, d, &place, &err);
+        r = place.kind == PLACE_SCRATCH ? -ENOENT
+                                        : ops_unlink_object(job->fs, d, &place, NULL, &err);
         if (r == 0)
             ops_keep_dirs(job->fs, d);
     }

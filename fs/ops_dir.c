@@ -30,7 +30,7 @@ struct ops_entry {
 
 /* A reply to READDIR or READDIRPLUS being put together. */
 struct ops_page {
-    fuse_req_t req;
+    fuse_req_t req; /* see fs/op.h */
     struct handle *h;
     bool plus;
     double hold_s; /* how long the kernel may trust what a listing said */
@@ -124,10 +124,10 @@ static void ops_add_local(void *arg, const char *name, struct folder *child)
 /* Gathers, once for a handle, the names that no listing has: each a letter, the name, a NUL. */
 static void ops_gather_extra(struct fs *fs, struct handle *h)
 {
+    LOCK_SCOPE(&fs->mu); /* a read that was interrupted may be at it still */
     if (h->extra_done)
         return;
     h->extra_done = true;
-    LOCK_SCOPE(&fs->mu);
     struct folder *d = h->node->dir;
     const char *name = NULL;
     for (size_t i = 0; (name = virtual_name(d->path, i)); i++) {
@@ -193,7 +193,7 @@ static uint64_t ops_entry_ino(struct folder *d, const struct ops_entry *e)
 /* Adds one entry; false when the page is full. */
 static bool ops_page_add(struct ops_page *p, const struct ops_entry *e, off_t next)
 {
-    struct fs *fs = ops_fs(p->req);
+    struct fs *fs = p->h->node->fs;
     struct fuse_entry_param param = {0};
     struct found f = {0};
     struct folder *d = p->h->node->dir;
@@ -273,7 +273,7 @@ static const char *ops_entry_name(struct ops_page *p, const struct listing_entry
 static bool ops_page_extra(struct ops_page *p, size_t entries, off_t at)
 {
     struct handle *h = p->h;
-    ops_gather_extra(ops_fs(p->req), h);
+    ops_gather_extra(h->node->fs, h);
     off_t number = OPS_DIR_ENTRIES + (off_t)entries;
     for (size_t i = 0; i < h->extra.len; i += strlen(h->extra.data + i) + 1, number++) {
         if (number < at)
@@ -313,7 +313,7 @@ static int ops_page_fill(struct ops_page *p, off_t at)
 
 struct ops_readdir {
     struct op *op;
-    struct handle *h;
+    struct handle *h; /* a reference: an interrupted one goes on after RELEASEDIR */
     size_t size;
     off_t off;
     bool plus;
@@ -323,6 +323,7 @@ static void ops_readdir_run(void *arg);
 
 static void ops_readdir_free(struct ops_readdir *rd)
 {
+    handle_free(rd->h);
     op_free(rd->op);
     free(rd);
 }
@@ -379,12 +380,12 @@ static void ops_readdir_start(fuse_req_t req, size_t size, off_t off, struct han
         (void)fuse_reply_err(req, ENOMEM);
         return;
     }
+    handle_ref(h);
     *rd = (struct ops_readdir){.op = op_new(req), .h = h, .size = size, .off = off, .plus = plus};
-    if (!rd->op) {
-        free(rd);
-        return;
-    }
-    ops_readdir_run(rd);
+    if (rd->op)
+        ops_readdir_run(rd);
+    else
+        ops_readdir_free(rd);
 }
 
 void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)

@@ -41,6 +41,27 @@ static void ops_read_text(const struct handle *h, fuse_req_t req, size_t size, u
     (void)fuse_reply_buf(req, copy, size);
 }
 
+static void ops_read_stage(fuse_req_t req, struct stage *borrowed, size_t size, uint64_t at)
+{
+    struct stage *s = stage_ref(borrowed);
+    struct op *op = op_new(req);
+    if (op)
+        stage_read(s, at, size, ops_read_done, op);
+    stage_unref(s);
+}
+
+static void ops_read_source(fuse_req_t req, const struct view_source *s, size_t size, uint64_t at)
+{
+    struct object *o = s->object;
+    uint64_t off = s->off + MIN(at, s->size);
+    size = (size_t)MIN((uint64_t)size, s->off + s->size - off);
+    object_ref(o);
+    struct op *op = op_new(req);
+    if (op)
+        object_read(o, off, size, ops_read_done, op);
+    object_unref(o);
+}
+
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     const struct handle *h = handle_of(fi);
@@ -50,27 +71,47 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
         ops_read_text(h, req, size, at);
         return;
     }
-    struct op *op = op_new(req);
-    if (!op)
-        return;
-    if (h->kind == HANDLE_WRITER) {
-        stage_read(h->writer->stage, at, size, ops_read_done, op);
-        return;
-    }
-    const struct view_source *s = &h->source;
-    at = MIN(at, s->size);
-    size = (size_t)MIN((uint64_t)size, s->size - at);
-    object_read(s->object, s->off + at, size, ops_read_done, op);
+    if (h->kind == HANDLE_WRITER)
+        ops_read_stage(req, h->writer->stage, size, at);
+    else
+        ops_read_source(req, &h->source, size, at);
 }
 
 struct ops_write {
     struct op *op;
+    struct writer *w; /* a reference */
     size_t size;
+    uint64_t owner;
+    bool mapped;
 };
+
+static void ops_write_note_locked(struct ops_write *w)
+{
+    if (!w->mapped)
+        writer_note_owner_locked(w->w, w->owner);
+}
+
+static void ops_write_begin(struct ops_write *w)
+{
+    LOCK_SCOPE(&w->w->fs->mu);
+    writer_ref_locked(w->w);
+    ops_write_note_locked(w);
+}
+
+/* The owner is noted again once the bytes are there: a commit under way that they waited for has
+ * forgotten all owners by then. */
+static void ops_write_end(struct ops_write *w)
+{
+    struct fs *fs = w->w->fs;
+    LOCK_SCOPE(&fs->mu);
+    ops_write_note_locked(w);
+    writer_unref_locked(w->w);
+}
 
 static void ops_written(void *arg, int code)
 {
     struct ops_write *w = arg;
+    ops_write_end(w);
     if (op_take(w->op)) {
         if (code < 0)
             (void)fuse_reply_err(op_req(w->op), fs_errno(code));
@@ -91,39 +132,40 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
         return;
     }
     /* By the node, not by fi->fh: what comes from a mapping may carry another file's handle. */
-    struct writer *w = n->writer;
-    if (!fi->writepage) {
-        LOCK_SCOPE(&fs->mu);
-        writer_note_owner_locked(w, fi->lock_owner);
-    }
     struct ops_write *job = malloc(sizeof(*job));
-    if (job)
-        *job = (struct ops_write){.op = op_new(req), .size = size};
-    if (!job || !job->op) {
-        if (!job)
-            (void)fuse_reply_err(req, ENOMEM);
-        free(job);
+    if (!job) {
+        (void)fuse_reply_err(req, ENOMEM);
         return;
     }
-    stage_write(w->stage, data, size, (uint64_t)off, fi->writepage, ops_written, job);
+    *job = (struct ops_write){
+        .w = n->writer, .size = size, .owner = fi->lock_owner, .mapped = fi->writepage};
+    struct stage *s = stage_ref(job->w->stage);
+    ops_write_begin(job);
+    job->op = op_new(req);
+    if (job->op) {
+        stage_write(s, data, size, (uint64_t)off, job->mapped, ops_written, job);
+    } else {
+        ops_write_end(job);
+        free(job);
+    }
+    stage_unref(s);
 }
 
 static void ops_commit_job(void *arg)
 {
     struct ops_job *job = arg;
     struct err err = {0};
-    int r = commit(job->handle->writer, (enum commit_cause)job->number, &err);
+    int r = commit(job->node->writer, (enum commit_cause)job->number, &err);
     ops_job_err(job, MIN(r, 0));
 }
 
-static void ops_submit_commit(fuse_req_t req, fuse_ino_t ino, struct handle *h,
-                              enum commit_cause cause)
+/* `ino` is of a writer's node, which holds the writer whatever becomes of the handle. */
+static void ops_submit_commit(fuse_req_t req, fuse_ino_t ino, enum commit_cause cause)
 {
     ops_submit(&(struct ops_call){.req = req,
                                   .pool = ops_fs(req)->work,
                                   .fn = ops_commit_job,
                                   .ino = ino,
-                                  .handle = h,
                                   .number = (int64_t)cause});
 }
 
@@ -149,7 +191,7 @@ void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct handle *h = handle_of(fi);
     if (h->kind == HANDLE_WRITER && h->writes && stage_is_dirty(h->writer->stage) &&
         ops_may_store(ops_fs(req), h, fi->lock_owner, fuse_req_ctx(req)->pid))
-        ops_submit_commit(req, ino, h, COMMIT_FLUSH);
+        ops_submit_commit(req, ino, COMMIT_FLUSH);
     else
         (void)fuse_reply_err(req, 0);
 }
@@ -159,7 +201,7 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
     struct handle *h = handle_of(fi);
     (void)datasync;
     if (h->kind == HANDLE_WRITER && stage_is_dirty(h->writer->stage))
-        ops_submit_commit(req, ino, h, COMMIT_SYNC);
+        ops_submit_commit(req, ino, COMMIT_SYNC);
     else
         (void)fuse_reply_err(req, 0);
 }
@@ -178,10 +220,12 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t le
         (void)fuse_reply_err(req, EOPNOTSUPP);
         return;
     }
+    struct stage *s = stage_ref(h->writer->stage);
     struct op *op = op_new(req);
     if (op)
-        stage_allocate(h->writer->stage, (uint64_t)off, (uint64_t)len,
-                       !(mode & FALLOC_FL_KEEP_SIZE), ops_allocated, op);
+        stage_allocate(s, (uint64_t)off, (uint64_t)len, !(mode & FALLOC_FL_KEEP_SIZE),
+                       ops_allocated, op);
+    stage_unref(s);
 }
 
 /* Files have no holes that anybody could see. */

@@ -61,7 +61,8 @@ struct ops_source {
     struct writer *w; /* a reference; holds the bytes */
     struct folder *dir;
     struct place place;
-    bool stored; /* an object; `w` was made to carry its bytes */
+    bool stored;                /* an object; `w` was made to carry its bytes */
+    char etag[STORE_ETAG_SIZE]; /* of that object */
 };
 
 /* Makes a writer that carries the bytes of a stored object, found by no name. */
@@ -86,6 +87,7 @@ static int ops_source_object(struct fs *fs, struct ops_source *s, const char *na
             writer_unlink_locked(s->w, true);
     }
     s->stored = true;
+    (void)snprintf(s->etag, sizeof(s->etag), "%s", object_stat(o)->etag);
     object_unref(o);
     return r;
 }
@@ -150,9 +152,9 @@ static int ops_move(struct ops_job *job, const struct ops_source *s, struct ops_
     }
     if (r < 0 || !s->stored)
         return r;
-    r = ops_unlink_object(fs, s->dir, &s->place, err);
+    r = ops_unlink_object(fs, s->dir, &s->place, s->etag, err);
     if (r < 0)
-        return r;
+        return r; /* -ESTALE, written meanwhile: the kernel tries once more, with those bytes */
     ops_keep_dirs(fs, s->dir);
     LOCK_SCOPE(&fs->mu);
     node_moved_locked(&(struct node_move){.dir = s->dir,

@@ -119,12 +119,13 @@ static void ops_truncate(fuse_req_t req, fuse_ino_t ino, struct writer *w, off_t
         (void)fuse_reply_err(req, ENOMEM);
         return;
     }
+    struct stage *s = stage_ref(w->stage);
     *t = (struct ops_truncate){.op = op_new(req), .ino = ino};
-    if (!t->op) {
+    if (t->op)
+        stage_truncate(s, (uint64_t)size, ops_truncated, t);
+    else
         free(t);
-        return;
-    }
-    stage_truncate(w->stage, (uint64_t)size, ops_truncated, t);
+    stage_unref(s);
 }
 
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,

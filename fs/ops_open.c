@@ -601,7 +601,8 @@ static int ops_create_exclusive(struct writer *w, struct err *err)
     return writer_describe_locked(w, "");
 }
 
-/* Finds or makes the writer for a name that is to be created. */
+/* Finds or makes the writer for a name that is to be created, and counts a handle of it, so that it
+ * is not let go before the answer: to be given up with commit_release_locked(). */
 static int ops_create_writer(struct ops_job *job, struct writer **ret, bool *ret_made,
                              struct err *err)
 {
@@ -633,7 +634,7 @@ static int ops_create_writer(struct ops_job *job, struct writer **ret, bool *ret
         if (place.kind == PLACE_SCRATCH)
             writer_linger_locked(w, true);
     }
-    w->opening++;
+    w->handles++;
     *ret = w;
     return 0;
 }
@@ -669,6 +670,43 @@ static void ops_reply_created(struct ops_job *job, struct writer *w)
     ops_job_free(job);
 }
 
+static void ops_create_release(struct fs *fs, struct writer *w)
+{
+    LOCK_SCOPE(&fs->mu);
+    commit_release_locked(w);
+}
+
+struct ops_truncated_create {
+    struct ops_job *job;
+    struct writer *w; /* as ops_create_writer() gave it */
+};
+
+static void ops_create_truncated(void *arg, int code)
+{
+    struct ops_truncated_create *t = arg;
+    struct fs *fs = t->job->fs;
+    if (code < 0)
+        ops_job_err(t->job, code);
+    else
+        ops_reply_created(t->job, t->w);
+    ops_create_release(fs, t->w);
+    free(t);
+}
+
+/* O_TRUNC of a name that others write, who need not be done before this one looks it up. */
+static void ops_create_truncating(struct ops_job *job, struct writer *w)
+{
+    struct ops_truncated_create *t = malloc(sizeof(*t));
+    if (!t) {
+        struct fs *fs = job->fs;
+        ops_job_err(job, -ENOMEM);
+        ops_create_release(fs, w);
+        return;
+    }
+    *t = (struct ops_truncated_create){.job = job, .w = w};
+    stage_truncate(w->stage, 0, ops_create_truncated, t);
+}
+
 /* job->number: the empty file is stored already. */
 static void ops_create_job(void *arg)
 {
@@ -685,6 +723,10 @@ static void ops_create_job(void *arg)
         r = ops_create_exclusive(w, &err);
         job->number = 1;
     }
+    if (r == 0 && w && !made && (job->flags & O_TRUNC) && stage_size(w->stage) > 0) {
+        ops_create_truncating(job, w);
+        return;
+    }
     if (r == 0 && w) {
         ops_reply_created(job, w);
     } else {
@@ -696,11 +738,8 @@ static void ops_create_job(void *arg)
             ops_refuse(r, "create", job->node->dir, job->name, &err);
         ops_job_err(job, r);
     }
-    if (w) {
-        LOCK_SCOPE(&fs->mu);
-        w->opening--;
-        writer_unref_locked(w);
-    }
+    if (w)
+        ops_create_release(fs, w);
 }
 
 void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,

@@ -279,7 +279,7 @@ bool writer_is_visible_locked(const struct writer *w, pid_t process)
 
 bool writer_is_abandoned_locked(const struct writer *w, pid_t process)
 {
-    if (w->handles > 0 || w->opening > 0 || w->place.kind == PLACE_SCRATCH)
+    if (w->handles > 0 || w->place.kind == PLACE_SCRATCH)
         return false;
     return w->error < 0 || !writer_has_process_locked(w, process) || stage_size(w->stage) == 0;
 }

@@ -34,8 +34,7 @@ struct writer {
     struct place place; /* where the bytes belong */
     struct node *node;  /* the kernel's, or NULL */
     int refs;
-    int handles;                    /* open files */
-    int opening;                    /* creations under way, each about to be a handle */
+    int handles;                    /* open files, and creations that are about to be */
     bool linked;                    /* found by its name */
     bool unseen;                    /* no version of it is in the store yet */
     bool dropped;                   /* unlinked or given up: nothing is stored any more */

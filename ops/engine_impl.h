@@ -48,6 +48,7 @@ struct engine_move {
     int flags;
     int version;     /* of a store: what the tile must have reached */
     int64_t ordinal; /* of a store: from 0 */
+    uint32_t crc;    /* of a store, once it is prepared */
 };
 
 struct engine_queue {

@@ -1,5 +1,6 @@
 #include "ops/engine_impl.h"
 
+#include "base/crc32c.h"
 #include "base/lock.h"
 #include "ops/block.h"
 #include "ops/kernel.h"
@@ -217,12 +218,15 @@ static void engine_run_load_locked(struct engine_thread *t, struct engine_move *
 
 /* --- stores --- */
 
-static int engine_run_prepare(const struct engine_move *m, struct publish *p, struct err *err)
+static int engine_run_prepare(struct engine_move *m, struct publish *p, struct err *err)
 {
     int64_t index[2];
     const struct result *r = m->result;
     engine_run_index(m, index);
+    m->crc = crc32c(0, m->slot->tile.a, m->slot->bytes);
     int code = r->finite ? engine_run_check(r->m, index, r->turned, m->slot->tile, err) : 0;
+    if (code == 0)
+        code = record_check(&r->record, r->m, index, m->crc, err);
     return code < 0 ? code : block_prepare(r->m, index, m->slot->tile.a, p, err);
 }
 
@@ -246,6 +250,8 @@ static int engine_run_commit(const struct engine_move *m, struct publish *p, str
     int64_t index[2];
     engine_run_index(m, index);
     int r = block_commit(m->result->m, index, p, err);
+    if (r == 0)
+        record_set(&m->result->record, m->result->m, index, m->crc);
     return r == -EEXIST ? engine_run_lost(m, err) : r;
 }
 
@@ -260,8 +266,8 @@ static bool engine_run_early_locked(const struct engine *e, const struct engine_
     return m->result->ordered && e->stores_linked < m->ordinal;
 }
 
-static int engine_run_store_in_order(struct engine *e, const struct engine_move *m,
-                                     struct publish *p, struct err *err)
+static int engine_run_store_in_order(struct engine *e, struct engine_move *m, struct publish *p,
+                                     struct err *err)
 {
     int r = engine_run_prepare(m, p, err);
     (void)pthread_mutex_lock(&e->mu);

@@ -5,7 +5,8 @@
  * nothing that would give other bits or another matrix:
  *
  *   {"operation": "gemm", ...parameters..., "grain": 512, "library": "OpenBLAS 0.3.21",
- *    "core": "SkylakeX", "inputs": [{"name": "A", "digest": "0123456789abcdef"}, ...]} */
+ *    "core": "SkylakeX", "inputs": [{"name": "A", "digest": "0123456789abcdef"}, ...],
+ *    "crc32c": see ops/record.h} */
 
 #include "ops/stamps.h"
 

@@ -225,7 +225,7 @@ static int matdir_make_dir(const char *path, bool *ret_made, struct err *err)
     return -EINVAL;
 }
 
-static int matdir_write_header(int dir, const struct header *header, struct err *err)
+static int matdir_write_header(int dir, const struct header *header, bool replace, struct err *err)
 {
     CLEANUP(buf_fini) struct buf text = BUF_INIT(2 * (size_t)HEADER_BYTES_MAX);
     CLEANUP(publish_drop) struct publish p = PUBLISH_NONE;
@@ -238,7 +238,13 @@ static int matdir_write_header(int dir, const struct header *header, struct err 
     r = write_full(p.fd, text.data, text.len);
     if (r < 0)
         return err_errno(err, r, "cannot write");
-    return publish_link(&p, matdir_header, err);
+    return replace ? publish_replace(&p, matdir_header, err) : publish_link(&p, matdir_header, err);
+}
+
+int matdir_replace_header(const struct matdir *m, const struct header *header, struct err *err)
+{
+    int r = matdir_write_header(m->fd, header, true, err);
+    return r < 0 ? err_prefix(err, r, "%s", m->path) : 0;
 }
 
 static int matdir_make(const char *path, const struct header *header, struct err *err)
@@ -258,7 +264,7 @@ static int matdir_make(const char *path, const struct header *header, struct err
     if (!made)
         r = matdir_check_empty(fd, err);
     if (r == 0)
-        r = matdir_write_header(fd, header, err);
+        r = matdir_write_header(fd, header, false, err);
     if (r < 0 && made)
         (void)rmdir(path); /* fails when another one was faster, and then should */
     return r;

@@ -47,6 +47,9 @@ int matdir_open(const char *path, struct matdir *ret, struct err *err);
 int matdir_create(const char *path, const struct header *header, struct matdir *ret,
                   struct err *err);
 
+/* Replaces the header's file. 0 or -errno. */
+int matdir_replace_header(const struct matdir *m, const struct header *header, struct err *err);
+
 /* Lets missing blocks stand for `value`, whatever the header says. -EINVAL as element_set(). */
 int matdir_set_fill(struct matdir *m, struct number value, struct err *err);
 

@@ -8,6 +8,9 @@
 int result_init_empty(const struct matdir *m, struct result *ret, struct err *err)
 {
     struct result r = {.m = m};
+    int code = record_init(m, &r.record, err);
+    if (code < 0)
+        return code;
     size_t blocks = (size_t)grid_blocks(&m->header.grid) + 1;
     r.had = calloc(blocks, sizeof(*r.had));
     r.there = calloc(blocks, sizeof(*r.there));
@@ -34,5 +37,6 @@ void result_fini(struct result *r)
 {
     free(r->had);
     free(r->there);
+    record_fini(&r->record);
     *r = (struct result){0};
 }

@@ -4,7 +4,7 @@
 /* The matrix that a run makes: which of its blocks are there. Blocks are never changed once they
  * have their name, so what is there is done. */
 
-#include "ops/matdir.h"
+#include "ops/record.h"
 
 struct result {
     const struct matdir *m; /* borrowed */
@@ -14,7 +14,9 @@ struct result {
                      was computed here: the run ends with -EAGAIN and begins again behind it */
     bool finite;  /* a number that is none is an error, -EDOM */
     bool *had;    /* owned: by rank, blocks that were there when the run began */
-    bool *there;  /* owned: blocks that are there now; guarded by the engine's lock */
+    struct record
+        record;  /* owned: what blocks were or are; each is for the thread that stores it */
+    bool *there; /* owned: blocks that are there now; guarded by the engine's lock */
 };
 
 /* Lists what is there. 0 or -errno. The caller sets the flags. */

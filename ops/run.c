@@ -70,6 +70,8 @@ int run_do(const struct run_algorithm *a, const struct matdir *out, const struct
         watch_steps(conf->watch, plan.products + ret->products);
         r = run_once(a, &result, &engine, &one, err);
         run_add(ret, &one);
+        if (one.writes > 0)
+            record_save(&result.record, out);
     } while (r == -EAGAIN);
     return r < 0 ? r : matdir_sync(out, err);
 }

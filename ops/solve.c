@@ -44,16 +44,17 @@ int solve_parts(const struct solve *x, int64_t *ret, struct err *err)
     uint64_t factor = rows * rows * element;
     uint64_t column =
         (uint64_t)x->forward.b->header.grid.shape[0] * element * (uint64_t)solve_shard(x, 1);
-    if (x->forward.memory < factor + column) {
+    uint64_t least = factor + column;
+    if (x->forward.memory < least) {
         (void)err_set(err, -EINVAL, "%llu bytes of memory do not hold a column of B's blocks",
                       (unsigned long long)x->forward.memory);
         err_hint(err, "--memory %llu does; so do narrower blocks of B, and bm trsm, twice",
-                 (unsigned long long)(factor + column));
+                 (unsigned long long)least);
         return -EINVAL;
     }
     uint64_t fit = column > 0 ? (x->forward.memory - factor) / column : UINT64_C(1);
-    fit = MIN(fit, (uint64_t)MAX(solve_columns(x), (int64_t)1));
-    *ret = run_ceil(solve_columns(x), (int64_t)fit);
+    int64_t each = MAX((int64_t)MIN(fit, (uint64_t)solve_columns(x)), (int64_t)1);
+    *ret = run_ceil(solve_columns(x), each);
     return 0;
 }
 

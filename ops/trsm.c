@@ -145,8 +145,8 @@ static bool trsm_try(const struct trsm_size *s, uint64_t memory, int64_t p, stru
     if (memory < s->t + held * s->x)
         return false;
     uint64_t columns = s->x > 0 ? (memory - s->t) / (held * s->x) : (uint64_t)s->n;
-    columns = MIN(columns, (uint64_t)MAX(s->n, (int64_t)1));
-    *ret = (struct trsm_layout){.parts_m = parts, .parts_n = run_ceil(s->n, (int64_t)columns)};
+    int64_t each = MAX((int64_t)MIN(columns, (uint64_t)s->n), (int64_t)1);
+    *ret = (struct trsm_layout){.parts_m = parts, .parts_n = run_ceil(s->n, each)};
     return true;
 }
 

@@ -40,6 +40,8 @@ static int s3_get_begin(struct s3_get *g, const struct http_reply *reply, struct
     int r = s3_stat_reply(reply, &g->stat, &g->left, err);
     if (r < 0)
         return r;
+    if (get->if_match && strcmp(get->if_match, g->stat.etag) != 0)
+        return err_set(err, -ESTALE, "the object is another version");
     if (g->left.first != get->off || (get->len > 0 && g->left.end - get->off > get->len))
         return err_set(err, -EBADMSG, "the reply holds other bytes than were asked for");
     g->begun = true;

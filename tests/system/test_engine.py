@@ -237,7 +237,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits(plain, operation):
         number = signal.SIGKILL if turn % 2 else signal.SIGINT
         code, err = run_killed(whole * random.uniform(0.3, 0.8), number, *words, plain / "parts",
                                "--resume")
-        assert code in (0, -9, 130), err
+        assert code in (0, -2, -9, 130), err  # -2: all was done when the signal came
         killed += code != 0
         if code == 130:
             assert "interrupted at" in err and "--resume goes on" in err

@@ -1,13 +1,14 @@
 """bm syrk, trsm and solve, and sums over a long k, against numpy."""
 
 import itertools
+import json
 import os
 import random
 
 import numpy as np
 import pytest
 
-from test_engine import EPS, same_files, spd
+from test_engine import EPS, factor, residual, same_files, spd
 from tools_kit import (good, load, matrices, name, names, normal, plain, refused,  # noqa: F401
                        store)
 
@@ -269,3 +270,44 @@ def test_a_long_sum_of_whole_numbers_is_exact(plain):
     assert (load(plain / "C") == x.T @ x + 2 * d).all()
     good("syrk", "--trans", "t", plain / "X", plain / "S")
     assert (load(plain / "S") == x.T @ x).all()
+
+
+# --- the record of what was made ---
+
+def test_a_block_that_is_lost_later_is_made_again_or_the_difference_is_named(matrices):
+    m = matrices
+    a = spd(60)
+    store(m / "A", a, (16, 16))
+    good("chol", m / "A", m / "L")
+    crc = json.loads((m / "L/header.json").read_text())["made_by"]["crc32c"]
+    assert len(crc) == 16 * 8 and crc.count("--------") == 6
+    for block in names(m / "L"):
+        if block.startswith("block"):
+            was = (m / "L" / block).read_bytes()
+            os.unlink(m / "L" / block)
+            good("chol", "--resume", m / "A", m / "L")
+            assert (m / "L" / block).read_bytes() == was
+    assert json.loads((m / "L/header.json").read_text())["made_by"]["crc32c"] == crc
+    header = (m / "L/header.json").read_text()
+    wrong = header.replace(crc, crc[:5 * 8] + "0123abcd" + crc[6 * 8:])
+    assert wrong != header
+    with open(m / "L/header.json", "w") as f:
+        f.write(wrong)
+    os.unlink(m / "L/block_1_1")
+    refused(2, "L/block_1_1: made again, it is not the block that was lost", "chol", "--resume",
+            m / "A", m / "L", hint="--force makes all anew")
+    assert not (m / "L/block_1_1").exists()
+    good("chol", "--force", m / "A", m / "L")
+    assert residual(a, factor(m / "L")) < 30
+
+
+def test_what_a_killed_run_made_is_not_in_the_record(plain):
+    store(plain / "A", spd(60), (16, 16))
+    good("chol", plain / "A", plain / "L")
+    header = json.loads((plain / "L/header.json").read_text())
+    del header["made_by"]["crc32c"]
+    (plain / "L/header.json").write_text(json.dumps(header))
+    os.unlink(plain / "L/block_2_1")
+    good("chol", "--resume", plain / "A", plain / "L")
+    crc = json.loads((plain / "L/header.json").read_text())["made_by"]["crc32c"]
+    assert [i for i in range(16) if crc[8 * i:8 * i + 8] != "--------"] == [9]

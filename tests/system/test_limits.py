@@ -131,10 +131,9 @@ def test_fio_verifies_what_it_wrote(mount, job):
         assert again.returncode == 0, again.stdout + again.stderr
 
 
-@pytest.mark.skipif("not os.environ.get('BMFS_SOAK_MINUTES')", reason="tests/soak does this")
 def test_a_long_mixed_load_leaks_nothing(s3_bucket, tmp_path):
     """Memory, descriptors and nodes after a warm-up, and after all the minutes."""
-    minutes = float(os.environ["BMFS_SOAK_MINUTES"])
+    minutes = float(os.environ.get("BMFS_SOAK_MINUTES", 0.1))
     kit.put_matrix(s3_bucket, "A", np.zeros((16 * 256, 256)), (256, 256))
     with kit.Mount(s3_bucket, tmp_path, "--cache-size", "64MiB") as m:
         end = time.monotonic() + minutes * 60
@@ -168,5 +167,7 @@ def test_a_long_mixed_load_leaks_nothing(s3_bucket, tmp_path):
             t.join(timeout=60)
         print("MiB, descriptors:", [(round(a, 1), b) for a, b in points])
         warm, last = points[len(points) // 3], points[-1]
-        assert last[0] <= warm[0] * 1.05 + 1 and last[1] <= warm[1] + 8, points
+        assert last[1] <= warm[1] + 8, points
+        if "BMFS_SOAK_MINUTES" in os.environ:  # seconds are no time for memory to level off
+            assert last[0] <= warm[0] * 1.05 + 1, points
         subprocess.run(["ls", "-lR", m.path], check=True, stdout=subprocess.DEVNULL, timeout=60)

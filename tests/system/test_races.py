@@ -1,8 +1,11 @@
 """Two mounts that write the same name at the same moment: one wins, and every loser is told."""
 
 import errno
+import fcntl
 import os
+import subprocess
 import threading
+import time
 
 import kit
 import numpy as np
@@ -107,3 +110,54 @@ def test_racing_processes_of_one_mount_have_one_winner(mount, bucket):
         result = at_once(*(lambda: os.close(os.open(path, flags)) for _ in range(2)))
         winner(result, {errno.EEXIST})
         assert bucket.get(f"{kit.PREFIX}{path.name}") == b""
+
+
+def test_a_rename_does_not_delete_what_was_stored_meanwhile(dir_bucket, tmp_path):
+    dir_bucket.put(f"{kit.PREFIX}d/old", b"first")
+    with kit.Mount(dir_bucket, tmp_path) as m:
+        (m.path / "d/any").write_bytes(b"makes the locks' folder")
+        locks = dir_bucket.path / ".bmfs-store/lock"
+        held = [os.open(locks / f"{i:02x}", os.O_RDWR | os.O_CREAT) for i in range(64)]
+        for fd in held:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        mv = subprocess.Popen(["mv", m.path / "d/old", m.path / "d/new"])
+        tmp = dir_bucket.path / ".bmfs-store/tmp"
+        kit.wait_for(lambda: list(tmp.iterdir()), what="the copy under the new name")
+        time.sleep(0.1)  # until it waits for the lock
+        dir_bucket.put(f"{kit.PREFIX}d/old", b"second")
+        for fd in held:
+            os.close(fd)
+        mv.wait(timeout=30)
+        stored = {k: dir_bucket.get(k) for k in dir_bucket.keys(f"{kit.PREFIX}d/")}
+        assert b"second" in stored.values(), stored
+
+
+def test_a_second_writer_that_truncates_starts_from_nothing(mount, bucket):
+    with open(mount.path / "plain", "wb", buffering=0) as first:
+        first.write(b"A" * 1000)
+        kit.shell("printf hi > plain", mount.path)
+        assert bucket.get(f"{kit.PREFIX}plain") == b"hi"
+
+
+def test_what_a_child_writes_while_its_parent_stores_is_stored_at_its_close(dir_bucket, tmp_path):
+    with kit.Mount(dir_bucket, tmp_path) as m:
+        (m.path / "any").write_bytes(b"makes the locks' folder")
+        fd = os.open(m.path / "f", os.O_WRONLY | os.O_CREAT)
+        os.write(fd, b"parent")
+        locks = dir_bucket.path / ".bmfs-store/lock"
+        held = [os.open(locks / f"{i:02x}", os.O_RDWR | os.O_CREAT) for i in range(64)]
+        for lock in held:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        store = threading.Thread(target=os.close, args=(os.dup(fd),))
+        store.start()
+        tmp = dir_bucket.path / ".bmfs-store/tmp"
+        kit.wait_for(lambda: list(tmp.iterdir()), what="the put of the parent's bytes")
+        child = subprocess.Popen(["bash", "-c", f"printf child >&{fd}"], pass_fds=[fd])
+        time.sleep(0.3)  # until it waits for the put
+        for lock in held:
+            os.close(lock)
+        assert child.wait(timeout=30) == 0
+        store.join()
+        stored = dir_bucket.get(f"{kit.PREFIX}f")
+        os.close(fd)
+        assert stored == b"parentchild"

@@ -11,7 +11,7 @@ import subprocess
 import kit
 import numpy as np
 import pytest
-from tools_kit import good, normal, program, store
+from tools_kit import SANITIZED, good, normal, program, store
 
 RESIDUAL_MAX = 30
 TOOL_MEMORY = 96 << 20        # bm-gemm --memory: twelve blocks of 8 MiB
@@ -81,9 +81,6 @@ def test_the_digits_times_themselves(mount, bucket, tmp_path):
     want = digits.T @ digits
     assert gram.shape == (64, 64)
     assert (abs(gram - want) <= 1e-12 * abs(want)).all()
-
-
-SANITIZED = b"__asan_init" in (kit.BUILD / "tools/bmfs").read_bytes()
 
 
 def gemm_within_memory(mount, *words):

@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BMFS_BUILD", ROOT / "build")).resolve()
 
 
+SANITIZED = b"__asan_init" in (BUILD / "tools/bm").read_bytes()
+
+
 def environ(**more):
     """The environment of a user at no terminal, in no continuous integration."""
     env = {k: v for k, v in os.environ.items() if k not in ("CI", "TERM", "BMFS_BUILD")}

@@ -594,6 +594,25 @@ static void commit_to_reports_what_fails(void **state)
     lab_close(w);
 }
 
+static void commit_to_stores_nothing_after_a_write_that_failed(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    (void)lab_put_header(&lab, "A/");
+    struct writer *w = commit_create(&lab, "A/", ".bm-1-block_0_0");
+    struct folder *d = lab_folder(&lab, "A/");
+    struct place place = {.kind = PLACE_PLAIN, .obj = "p"};
+    struct store_stat stat;
+    commit_write(w, COMMIT_ALL);
+    assert_int_equal(lab_write(w, "x", 1, INT64_MAX), -EFBIG);
+    assert_int_equal(commit_as(&lab, w, d, &place, NULL, &stat), -EFBIG);
+    assert_false(lab_exists(&lab, "p"));
+    assert_int_equal(lab_truncate(w, 0), 0); /* begun anew */
+    commit_write(w, COMMIT_ALL);
+    assert_int_equal(commit_as(&lab, w, d, &place, NULL, &stat), 0);
+    lab_close(w);
+}
+
 /* A commit on a thread of its own. */
 struct commit_thread {
     struct writer *w;
@@ -723,6 +742,7 @@ int main(void)
         cmocka_unit_test(commit_to_gives_finished_bytes_another_name),
         cmocka_unit_test(commit_move_takes_the_writer_along),
         cmocka_unit_test(commit_to_reports_what_fails),
+        cmocka_unit_test(commit_to_stores_nothing_after_a_write_that_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

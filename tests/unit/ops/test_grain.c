@@ -65,7 +65,7 @@ static int grain_do(const struct step_kind *kind, const struct step_args *x, str
         for (int piece = kind->pieces(x, phase); r == 0 && piece > 0; piece--) /* in any order */
             r = kind->run(x, phase, piece - 1, err);
     }
-    assert_true(kind->flops(x) > 0);
+    assert_true(kind->flops(x) >= 0);
     return r;
 }
 
@@ -228,10 +228,11 @@ static void grain_herk_changes_the_lower_triangle_only(void **state)
         for (int i = 0; i < N; i += 3) {
             for (int j = 0; j < N; j += 17) {
                 double complex want = grain_element(before, i, j);
-                for (int k = 0; k < K && j <= i && !turned; k++)
-                    want -= grain_element(x.in[0], i, k) * conj(grain_element(x.in[0], j, k));
-                for (int k = 0; k < K && j <= i && turned; k++)
-                    want -= conj(grain_element(x.in[0], k, i)) * grain_element(x.in[0], k, j);
+                struct tile a = turned ? tile_turn(x.in[0]) : x.in[0];
+                for (int k = 0; k < K && j <= i; k++) {
+                    double complex p = grain_element(a, i, k) * conj(grain_element(a, j, k));
+                    want -= turned ? conj(p) : p;
+                }
                 if (i == j)
                     want = creal(want); /* BLAS takes a Hermitian diagonal for real */
                 assert_true(cabs(want - grain_element(x.out, i, j)) < 100 * grain_eps(type));

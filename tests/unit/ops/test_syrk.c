@@ -74,7 +74,7 @@ static void syrk_leaves_the_upper_blocks_out_when_told_to(void **state)
     (void)state;
     scratch_init(&s);
     CLEANUP(matdir_close) struct matdir a = syrk_operand(&s, 'n', SYRK_K);
-    struct syrk x = {.trans = 'n', .lower = true, .a = &a, .memory = 9 * SYRK_TILE};
+    struct syrk x = {.trans = 'n', .lower = true, .a = &a, .memory = UINT64_C(9) * SYRK_TILE};
     CLEANUP(matdir_close) struct matdir c = syrk_output(&s, &x);
     syrk_do(&x, &c);
     assert_int_equal(faccessat(c.fd, "block_3_2", F_OK, 0), 0);
@@ -87,7 +87,7 @@ static void syrk_over_no_k_is_zero(void **state)
     (void)state;
     scratch_init(&s);
     CLEANUP(matdir_close) struct matdir a = syrk_operand(&s, 'n', 0);
-    struct syrk x = {.trans = 'n', .a = &a, .memory = 9 * SYRK_TILE};
+    struct syrk x = {.trans = 'n', .a = &a, .memory = UINT64_C(9) * SYRK_TILE};
     CLEANUP(matdir_close) struct matdir c = syrk_output(&s, &x);
     syrk_do(&x, &c);
     CLEANUP(freep) double complex *all = matrices_load(&c);
@@ -102,7 +102,7 @@ static void syrk_needs_three_blocks_of_memory(void **state)
     (void)state;
     scratch_init(&s);
     CLEANUP(matdir_close) struct matdir a = syrk_operand(&s, 'n', SYRK_K);
-    struct syrk x = {.trans = 'n', .a = &a, .memory = 3 * SYRK_TILE};
+    struct syrk x = {.trans = 'n', .a = &a, .memory = UINT64_C(3) * SYRK_TILE};
     assert_int_equal(syrk_parts(&x, &parts, NULL), 0);
     assert_int_equal(parts, 5);
     x.memory--;

@@ -173,7 +173,7 @@ static void trsm_solve_undoes_a_factor(void **state)
         trsm_setup(&o, true);
         assert_int_equal(solve_init(&x, &o.t, &o.b, NULL), -EINVAL); /* no triangle */
         x.forward = trsm_of(&o, columns % 2 ? "llnn" : "lucn", 0);
-        x.forward.memory = (uint64_t)(TRSM_N * TRSM_BLOCK * 8 * columns + TRSM_TILE);
+        x.forward.memory = (uint64_t)(columns * TRSM_N * TRSM_BLOCK * 8 + TRSM_TILE);
         struct run_algorithm a = solve_algorithm(&x);
         CLEANUP(matdir_close) struct matdir out = trsm_output(&o, &x.forward);
         assert_int_equal(trsm_do(&a, x.forward.memory, &out, NULL), 0);

@@ -321,6 +321,21 @@ static void s3_get_takes_the_bytes_that_it_asked_for_only(void **state)
         NO("404 Not Found"), CANNED_KEEP, 0 \
     }
 
+static void s3_get_takes_no_other_version_from_a_server_that_ignores_if_match(void **state)
+{
+    (void)state;
+    static const struct canned_reply reply[] = {
+        {"HTTP/1.1 206 Partial\r\n" ETAG
+         "Content-Range: bytes 2-3/9\r\nContent-Length: 2\r\n\r\n23",
+         CANNED_KEEP, 0}};
+    CLEANUP(canned_freep) struct canned *server = canned_new(reply, ARRAY_SIZE(reply));
+    CLEANUP(store_freep) struct store *st = s3_open(server);
+    const struct store_get get = {.off = 2, .len = 2, .if_match = "other"};
+    struct s3_got got = {.len = 2};
+    assert_int_equal(store_get(st, "k", &get, s3_sink, &got, NULL, NULL), -ESTALE);
+    assert_int_equal(got.len, 2); /* nothing was handed on */
+}
+
 static void s3_quotes_etags_where_the_server_wants_it(void **state)
 {
     (void)state;
@@ -593,6 +608,7 @@ int main(void)
         cmocka_unit_test(s3_asks_why_a_head_failed),
         cmocka_unit_test(s3_takes_a_404_that_is_not_from_s3_for_nonsense),
         cmocka_unit_test(s3_get_takes_the_bytes_that_it_asked_for_only),
+        cmocka_unit_test(s3_get_takes_no_other_version_from_a_server_that_ignores_if_match),
         cmocka_unit_test(s3_quotes_etags_where_the_server_wants_it),
         cmocka_unit_test(s3_looks_itself_where_the_server_ignores_conditions),
         cmocka_unit_test(s3_never_sends_conditions_that_the_server_does_not_know),
