@@ -107,7 +107,9 @@ static int32_t broker_do(struct broker_state *s, const struct broker_request *re
     uint32_t backing = (uint32_t)req->backing;
     int r = 0;
     switch (req->what) {
-    case BROKER_TAKE_OVER:
+    case BROKER_TAKE_OVER: /* once: it is no way to have other paths unmounted */
+        if (s->fuse_fd >= 0)
+            return -EBUSY;
         s->fuse_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         memcpy(s->path, req->path, sizeof(s->path));
         s->path[sizeof(s->path) - 1] = '\0';

@@ -126,7 +126,6 @@ static void ops_rmdir_job(void *arg)
     struct folder *child = NULL;
     bool busy = false;
     pid_t process = writer_process(job->tid);
-    writer_expire(fs);
     {
         LOCK_SCOPE(&fs->mu);
         child = folder_get_child_locked(job->node->dir, job->name);

@@ -740,7 +740,6 @@ static void ops_create_job(void *arg)
     struct err err = {0};
     struct writer *w = NULL;
     bool made = false;
-    writer_expire(fs);
     int r = resolve_prepare(job->node->dir, job->name, &err);
     if (r == 0)
         r = ops_create_writer(job, &w, &made, &err);

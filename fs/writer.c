@@ -14,7 +14,6 @@
 struct writer_table {
     struct writer *newest, *oldest;
     int count;
-    int64_t expired_ms; /* when writer_expire() looked last */
 };
 
 int writer_table_init(struct fs *fs)
@@ -203,7 +202,6 @@ void writer_unlink_locked(struct writer *w, bool drop)
 
 void writer_linger_locked(struct writer *w, bool on)
 {
-    w->idle_ms = clock_ms();
     if (w->lingers == on)
         return;
     w->lingers = on;
@@ -304,54 +302,6 @@ bool writer_clear_locked(struct folder *d, pid_t process)
         writer_abandon_locked(w);
     }
     return true;
-}
-
-/* The oldest writer that has been left incomplete for too long, unlinked, with a reference. */
-static struct writer *writer_expired_locked(struct fs *fs, int64_t now)
-{
-    for (struct writer *w = fs->writers->oldest; w; w = w->newer) {
-        if (w->lingers && w->handles == 0 && now - w->idle_ms > WRITER_LINGER_MS &&
-            w->place.kind != PLACE_SCRATCH) {
-            writer_ref_locked(w);
-            writer_unlink_locked(w, true);
-            return w;
-        }
-    }
-    return NULL;
-}
-
-/* Whether it is time to look again. */
-static bool writer_expire_begin(struct fs *fs, int64_t now)
-{
-    LOCK_SCOPE(&fs->mu);
-    if (now - fs->writers->expired_ms < WRITER_EXPIRE_MS)
-        return false;
-    fs->writers->expired_ms = now;
-    return true;
-}
-
-void writer_expire(struct fs *fs)
-{
-    int64_t now = clock_ms();
-    if (!writer_expire_begin(fs, now))
-        return;
-    for (;;) {
-        struct writer *w = NULL;
-        {
-            LOCK_SCOPE(&fs->mu);
-            w = writer_expired_locked(fs, now);
-        }
-        if (!w)
-            return;
-        log_warn("write",
-                 "%s%s: given up: %llu bytes were written, not a whole file, and nobody "
-                 "came back for %d s",
-                 w->dir->path, w->name, (unsigned long long)stage_size(w->stage),
-                 WRITER_LINGER_MS / 1000);
-        LOCK_SCOPE(&fs->mu);
-        writer_linger_locked(w, false);
-        writer_unref_locked(w);
-    }
 }
 
 void writer_each(struct fs *fs, void (*fn)(struct writer *w, void *arg), void *arg)

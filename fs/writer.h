@@ -14,9 +14,7 @@
 #include "fs/place.h"
 
 enum {
-    WRITER_OWNERS_MAX = 32,   /* processes remembered for one file; beyond, all count */
-    WRITER_LINGER_MS = 60000, /* how long incomplete bytes wait to be opened again */
-    WRITER_EXPIRE_MS = 1000,
+    WRITER_OWNERS_MAX = 32,    /* processes remembered for one file; beyond, all count */
     WRITER_NAMES_MAX = 100000, /* names being written at a time, scratch files included */
 };
 
@@ -39,7 +37,6 @@ struct writer {
     bool unseen;                    /* no version of it is in the store yet */
     bool dropped;                   /* unlinked or given up: nothing is stored any more */
     bool lingers;                   /* a reference of its own: it has bytes that are nowhere else */
-    int64_t idle_ms;                /* since when it lingers without a handle */
     char if_match[STORE_ETAG_SIZE]; /* what is to be replaced; STORE_ABSENT: nothing */
     bool exclusive;                 /* O_EXCL: a lost race is EEXIST, not ESTALE */
     int error;                      /* a conflict that no retry can mend */
@@ -106,10 +103,6 @@ void writer_abandon_locked(struct writer *w);
 
 /* Makes room for the removal of a directory. False when something in it is still being written. */
 bool writer_clear_locked(struct folder *d, pid_t process);
-
-/* Forgets files whose incomplete bytes nobody came back for; says so in the log. Looks once a
- * second at most. */
-void writer_expire(struct fs *fs);
 
 /* Calls fn for each writer, linked or not, with a reference held and without the lock. */
 void writer_each(struct fs *fs, void (*fn)(struct writer *w, void *arg), void *arg);
