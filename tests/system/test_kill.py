@@ -82,4 +82,6 @@ def test_no_kill_takes_what_was_acknowledged(request, s3_bucket, server, tmp_pat
     print(f"{kills} kills, {inside} of them inside a PUT, {acknowledged} blocks acknowledged between")
     assert inside >= kills / 3 and acknowledged > kills / 3
     with kit.Mount(s3_bucket, tmp_path, cache=tmp_path / "empty") as m:
-        assert [whole((m.path / f"A/block_{i}_0").read_bytes()) for i in range(WRITERS)] == value
+        for i in range(WRITERS):
+            # What had arrived in full before a kill, the server may store a moment after it.
+            assert value[i] <= whole((m.path / f"A/block_{i}_0").read_bytes()) <= value[i] + 1
