@@ -1,9 +1,9 @@
 #include "fs/lost.h"
 
 #include "base/buf.h"
+#include "base/entries.h"
 
 #include <cjson/cJSON.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -132,27 +132,29 @@ static bool lost_is_data(const char *file, char name[LOST_NAME_SIZE])
     return strcmp(file + len, suffix) == 0 && lost_is_name(name);
 }
 
+struct lost_names {
+    char (*name)[LOST_NAME_SIZE];
+    int count;
+};
+
+static int lost_see(void *arg, const struct dirent *e)
+{
+    struct lost_names *n = arg;
+    if (n->count < LOST_FILES_MAX)
+        n->count += lost_is_data(e->d_name, n->name[n->count]);
+    return 0;
+}
+
 /* Fills `name` with the names of all entries, in order. Returns how many there are, or -errno. */
 static int lost_names(int dir_fd, char (*name)[LOST_NAME_SIZE])
 {
-    int count = 0;
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    if (!d) {
-        int r = -errno;
-        closep(&fd);
+    struct lost_names n = {.name = name};
+    int r = entries_each(dir_fd, lost_see, &n);
+    if (r < 0)
         return r;
-    }
-    while (count < LOST_FILES_MAX) {
-        const struct dirent *e = readdir(d); // NOLINT(concurrency-mt-unsafe): d is our own
-        if (!e)
-            break;
-        count += lost_is_data(e->d_name, name[count]);
-    }
-    (void)closedir(d);
-    if (count > 0)
-        qsort(name, (size_t)count, sizeof(*name), lost_by_name);
-    return count;
+    if (n.count > 0)
+        qsort(name, (size_t)n.count, sizeof(*name), lost_by_name);
+    return n.count;
 }
 
 int lost_each(int cache_fd, lost_fn *fn, void *arg)

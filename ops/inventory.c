@@ -1,9 +1,9 @@
 #include "ops/inventory.h"
 
+#include "base/entries.h"
 #include "matrix/name.h"
 #include "ops/publish.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -48,39 +48,29 @@ static int inventory_add_block(const struct matdir *m, int dir, const char *name
     return inventory_add(in, grid_rank(g, b.index));
 }
 
-static int inventory_see(const struct matdir *m, int dir, const char *name, bool sizes,
-                         struct inventory *in)
+/* A listing under way. */
+struct inventory_scan {
+    const struct matdir *m;
+    bool sizes;
+    struct inventory *in;
+};
+
+static int inventory_see(void *arg, const struct dirent *e)
 {
-    if (name_is_block_like(name))
-        return inventory_add_block(m, dir, name, sizes, in);
-    if (publish_is_scratch(name))
-        in->scratch++;
-    else if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strcmp(name, "header.json") != 0)
-        in->others++;
+    struct inventory_scan *scan = arg;
+    if (name_is_block_like(e->d_name))
+        return inventory_add_block(scan->m, scan->m->fd, e->d_name, scan->sizes, scan->in);
+    if (publish_is_scratch(e->d_name))
+        scan->in->scratch++;
+    else if (strcmp(e->d_name, "header.json") != 0)
+        scan->in->others++;
     return 0;
 }
 
 static int inventory_scan(const struct matdir *m, bool sizes, struct inventory *in)
 {
-    int fd = openat(m->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-    int r = 0;
-    if (!d) {
-        r = -errno;
-        closep(&fd);
-        return r;
-    }
-    while (r == 0) {
-        errno = 0;
-        const struct dirent *e = readdir(d); // NOLINT(concurrency-mt-unsafe): d is our own
-        if (!e) {
-            r = -errno;
-            break;
-        }
-        r = inventory_see(m, fd, e->d_name, sizes, in);
-    }
-    (void)closedir(d);
-    return r;
+    struct inventory_scan scan = {.m = m, .sizes = sizes, .in = in};
+    return entries_each(m->fd, inventory_see, &scan);
 }
 
 static int inventory_compare(const void *a, const void *b)

@@ -1,10 +1,10 @@
 #include "ops/matdir.h"
 
+#include "base/entries.h"
 #include "matrix/json.h"
 #include "ops/publish.h"
 
 #include <cjson/cJSON.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -184,33 +184,28 @@ static int matdir_occupied(int fd, const char *name, struct err *err)
     return err_set(err, -EINVAL, "a directory that holds other files ('%s')", name);
 }
 
+struct matdir_empty {
+    int fd;
+    struct err *err;
+    bool occupied; /* what the listing returned is the reason */
+};
+
+static int matdir_see(void *arg, const struct dirent *e)
+{
+    struct matdir_empty *empty = arg;
+    if (publish_is_scratch(e->d_name))
+        return 0;
+    empty->occupied = true;
+    return matdir_occupied(empty->fd, e->d_name, empty->err);
+}
+
 /* Whether a directory holds nothing that would become part of the matrix, or that a matrix cannot
  * hold. What is left of others' scratch files does not count. */
 static int matdir_check_empty(int fd, struct err *err)
 {
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
-    if (!d) {
-        int code = -errno;
-        closep(&copy);
-        return err_errno(err, code, "cannot list the directory");
-    }
-    int r = 0;
-    for (;;) {
-        errno = 0;
-        const struct dirent *e = readdir(d); // NOLINT(concurrency-mt-unsafe): d is our own
-        if (!e)
-            break;
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-            publish_is_scratch(e->d_name))
-            continue;
-        r = matdir_occupied(fd, e->d_name, err);
-        break;
-    }
-    if (r == 0 && errno != 0)
-        r = err_errno(err, -errno, "cannot list the directory");
-    (void)closedir(d);
-    return r;
+    struct matdir_empty empty = {.fd = fd, .err = err};
+    int r = entries_each(fd, matdir_see, &empty);
+    return r < 0 && !empty.occupied ? err_errno(err, r, "cannot list the directory") : r;
 }
 
 static int matdir_make_dir(const char *path, bool *ret_made, struct err *err)

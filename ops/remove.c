@@ -1,11 +1,11 @@
 #include "ops/remove.h"
 
 #include "base/buf.h"
+#include "base/entries.h"
 #include "matrix/name.h"
 #include "ops/matdir.h"
 #include "ops/publish.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -49,40 +49,18 @@ static bool remove_is_block(const char *name)
     return name_file_parse(name, &b) == 0 && b.view == NAME_OBJECT && !b.npy_suffix;
 }
 
-static int remove_see(struct remove *rm, const char *name)
+static int remove_see(void *arg, const struct dirent *e)
 {
-    size_t size = strlen(name) + 1;
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "header.json") == 0)
+    struct remove *rm = arg;
+    size_t size = strlen(e->d_name) + 1;
+    if (strcmp(e->d_name, "header.json") == 0)
         return 0;
-    if (remove_is_block(name))
-        return buf_append(&rm->blocks, name, size);
-    if (publish_is_scratch(name))
-        return buf_append(&rm->scratch, name, size);
-    (void)snprintf(rm->other, sizeof(rm->other), "%s", name);
+    if (remove_is_block(e->d_name))
+        return buf_append(&rm->blocks, e->d_name, size);
+    if (publish_is_scratch(e->d_name))
+        return buf_append(&rm->scratch, e->d_name, size);
+    (void)snprintf(rm->other, sizeof(rm->other), "%s", e->d_name);
     return 0;
-}
-
-static int remove_list(struct remove *rm)
-{
-    int copy = openat(rm->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
-    int r = 0;
-    if (!d) {
-        r = -errno;
-        closep(&copy);
-        return r;
-    }
-    while (r == 0) {
-        errno = 0;
-        const struct dirent *e = readdir(d); // NOLINT(concurrency-mt-unsafe): d is our own
-        if (!e) {
-            r = -errno;
-            break;
-        }
-        r = remove_see(rm, e->d_name);
-    }
-    (void)closedir(d);
-    return r;
 }
 
 static int remove_open(const char *path, struct remove *rm, struct err *err)
@@ -101,7 +79,7 @@ static int remove_open(const char *path, struct remove *rm, struct err *err)
     rm->fd = open(rm->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (rm->fd < 0)
         return err_errno(err, -errno, "%s", path);
-    r = remove_list(rm);
+    r = entries_each(rm->fd, remove_see, rm);
     return r < 0 ? err_errno(err, r, "%s: cannot list the directory", path) : 0;
 }
 

@@ -1,8 +1,8 @@
 #include "tools/walk.h"
 
 #include "base/buf.h"
+#include "base/entries.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -34,30 +34,14 @@ static int walk_compare(const void *a, const void *b)
     return strcmp(*x, *y);
 }
 
-static int walk_read_names(struct walk_dir *d)
+static int walk_see(void *arg, const struct dirent *e)
 {
-    int copy = openat(d->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
-    int r = 0;
-    if (!stream) {
-        r = -errno;
-        closep(&copy);
-        return r;
-    }
-    while (r == 0) {
-        errno = 0;
-        const struct dirent *e = readdir(stream); // NOLINT(concurrency-mt-unsafe): it is our own
-        if (!e) {
-            r = -errno;
-            break;
-        }
-        bool can_be = e->d_type == DT_DIR || e->d_type == DT_LNK || e->d_type == DT_UNKNOWN;
-        if (e->d_name[0] == '.' || !can_be)
-            continue;
-        r = buf_append(&d->names, e->d_name, strlen(e->d_name) + 1);
-        d->count += r == 0;
-    }
-    (void)closedir(stream);
+    struct walk_dir *d = arg;
+    bool can_be = e->d_type == DT_DIR || e->d_type == DT_LNK || e->d_type == DT_UNKNOWN;
+    if (e->d_name[0] == '.' || !can_be)
+        return 0;
+    int r = buf_append(&d->names, e->d_name, strlen(e->d_name) + 1);
+    d->count += r == 0;
     return r;
 }
 
@@ -67,7 +51,7 @@ static int walk_dir_init(struct walk_dir *d, int at, const char *path)
     d->fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (d->fd < 0)
         return -errno;
-    int r = walk_read_names(d);
+    int r = entries_each(d->fd, walk_see, d);
     if (r < 0)
         return r;
     d->name = calloc(d->count + 1, sizeof(*d->name));

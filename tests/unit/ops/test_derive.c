@@ -4,6 +4,7 @@
 #include "ops/derive.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct header derive_header(const char *dtype)
@@ -35,8 +36,8 @@ static void derive_triangle_takes_no_other_word(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(text); i++) {
         char json[256] = "";
         CLEANUP(header_fini) struct header h = {0};
-        (void)strcat(strcpy(json, text[i]),
-                     ", \"shape\": [4], \"shard_sizes\": [2], \"dtype\": \"<f8\"}");
+        (void)snprintf(json, sizeof(json),
+                       "%s, \"shape\": [4], \"shard_sizes\": [2], \"dtype\": \"<f8\"}", text[i]);
         assert_int_equal(header_parse(json, strlen(json), &h, NULL), 0);
         assert_int_equal(derive_triangle(&h), DERIVE_NONE);
     }
