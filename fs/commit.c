@@ -2,6 +2,7 @@
 
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "fs/early.h"
 #include "fs/lost.h"
 #include "fs/node.h"
 #include "matrix/npy.h"
@@ -27,12 +28,18 @@ struct commit_job {
     char if_match[STORE_ETAG_SIZE];
     bool if_any; /* whatever is there */
     char write_id[STORE_WRITE_ID_SIZE];
-    bool incomplete; /* what was kept is not a whole file */
+    bool incomplete;            /* what was kept is not a whole file */
+    bool own;                   /* stores under the writer's own name */
+    struct header header;       /* that is stored */
+    int early;                  /* blocks that came before it */
+    char note[EARLY_NOTE_SIZE]; /* of them; "" */
+    bool late; /* a block that was stored as an ordinary file just before the header came */
 };
 
 static void commit_job_fini(struct commit_job *job)
 {
     buf_fini(&job->prefix);
+    header_fini(&job->header);
     head_unref(job->head);
     folder_unref(job->dir);
     free(job->key);
@@ -64,7 +71,8 @@ static int commit_find(struct commit_job *job, const struct commit_target *to)
 static int commit_begin(struct commit_job *job, struct writer *w, const struct commit_target *to)
 {
     struct stage_view view;
-    *job = (struct commit_job){.w = w, .prefix = BUF_INIT((size_t)HEADER_BYTES_MAX + NPY_HEAD_MAX)};
+    *job = (struct commit_job){
+        .w = w, .own = !to, .prefix = BUF_INIT((size_t)HEADER_BYTES_MAX + NPY_HEAD_MAX)};
     int r = stage_hold(w->stage, &view);
     if (r < 0)
         return r;
@@ -155,15 +163,15 @@ static int commit_see_block(void *arg, const char *key, const struct store_stat 
 }
 
 /* A header may change as long as it fits the blocks that are there. */
-static int commit_check_header(struct commit_job *job, const struct header *header, struct err *err)
+static int commit_check_blocks(struct commit_job *job, struct err *err)
 {
     bool stored = job->head && job->head->stored && !job->head->bad;
-    if (stored && header_equal(&job->head->header, header))
+    if (stored && header_equal(&job->head->header, &job->header))
         return 0;
     CLEANUP(freep) char *prefix = fs_key(job->w->fs, job->dir->path, "");
     if (!prefix)
         return -ENOMEM;
-    struct commit_blocks b = {.header = header, .skip = strlen(prefix)};
+    struct commit_blocks b = {.header = &job->header, .skip = strlen(prefix)};
     struct store_list list = {.prefix = prefix, .delimiter = '/'};
     int r = store_list(job->w->fs->store, &list, commit_see_block, &b, err);
     if (r < 0)
@@ -176,6 +184,16 @@ static int commit_check_header(struct commit_job *job, const struct header *head
         return 0;
     err_hint(err, "remove the blocks first (bm free), or make another matrix");
     return r;
+}
+
+/* Whether a header may be stored; 0, or -errno. */
+static int commit_check_header(struct commit_job *job, struct err *err)
+{
+    int r = commit_check_blocks(job, err);
+    if (r == 0)
+        r = early_check(job->dir, &job->header, err);
+    job->early = MAX(r, 0);
+    return MIN(r, 0);
 }
 
 /* Looks at a header.json; prepares the stored form. */
@@ -196,10 +214,10 @@ static int commit_look_header(struct commit_job *job, enum commit_content *ret, 
         r = header_parse(text, (size_t)job->view.size, &header, err);
     if (r < 0)
         return r == -ENOMEM ? r : -EINVAL;
-    r = commit_check_header(job, &header, err);
-    if (r == 0)
-        r = header_store(&header, &job->prefix);
-    header_fini(&header);
+    header_fini(&job->header);
+    job->header = header;
+    buf_clear(&job->prefix);
+    r = header_store(&job->header, &job->prefix);
     job->prefix_only = true;
     if (r == 0)
         *ret = COMMIT_WHOLE;
@@ -232,7 +250,8 @@ static int commit_decide(struct commit_job *job, enum commit_cause cause, struct
     int r = commit_look(job, &content, err);
     switch (content) {
     case COMMIT_WHOLE:
-        return COMMIT_STORE;
+        r = job->place.kind == PLACE_HEADER ? commit_check_header(job, err) : 0;
+        return r < 0 ? r : COMMIT_STORE;
     case COMMIT_HOLES:
         return cause == COMMIT_FLUSH ? COMMIT_WAITS : COMMIT_STORE;
     case COMMIT_EMPTY:
@@ -279,8 +298,8 @@ static int commit_announce(struct commit_job *job, const struct store_stat *stat
     return r;
 }
 
-/* Puts the held bytes. */
-static int commit_put(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
+/* One request with the held bytes. */
+static int commit_send(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
 {
     uint64_t len = job->prefix_only ? 0 : job->view.size;
     uint32_t crc = crc32c(0, job->prefix.data, job->prefix.len);
@@ -296,11 +315,90 @@ static int commit_put(struct commit_job *job, struct store_stat *ret_stat, struc
                             .has_crc32c = true,
                             .crc32c = crc};
     r = store_put(job->w->fs->store, job->key, &body, &put, ret_stat, err);
-    if (r < 0)
-        return r;
+    if (r == -EEXIST && job->late &&
+        early_is_there(job->w->fs, job->key, job->prefix.len + len, crc, ret_stat)) {
+        err_clear(err); /* who stored the header has moved it */
+        r = 0;
+    }
     ret_stat->has_crc32c = true;
     ret_stat->crc32c = crc;
-    commit_adopt(job, ret_stat, crc);
+    return r;
+}
+
+/* Tells the journal of the put that is about to be made: should this process die before it knows
+ * what became of it, the write id tells. */
+static int commit_sign(struct commit_job *job)
+{
+    LOCK_SCOPE(&job->w->fs->mu);
+    return writer_describe_locked(job->w, job->write_id);
+}
+
+/* The directory has a header after all: the held bytes, stored as a file of the version `early`,
+ * belong under the key of a block, and are stored there. */
+static int commit_redirect(struct commit_job *job, const struct store_stat *early,
+                           struct store_stat *ret_stat, struct err *err)
+{
+    struct writer *w = job->w;
+    enum commit_content content = COMMIT_WRONG;
+    struct place to;
+    int r;
+    CLEANUP(freep) char *name = strdup(job->place.obj);
+    if (!name)
+        return -ENOMEM;
+    {
+        LOCK_SCOPE(&w->fs->mu);
+        r = place_find(folder_header_locked(job->dir), name, true, &to, err);
+        if (r == 0 && job->own)
+            r = writer_move_locked(w, job->dir, name, &to);
+        if (r == 0) {
+            job->place = to;
+            head_unref(TAKE(job->head));
+            job->head = head_ref(job->dir->head);
+        }
+    }
+    if (r == 0)
+        r = commit_look(job, &content, err);
+    if (r == 0 && content != COMMIT_WHOLE && content != COMMIT_HOLES)
+        r = err_set(err, -EINVAL, "not a whole block");
+    if (r < 0) {
+        (void)early_remove(job->dir, name, early->etag, NULL); /* no block: its writer is told */
+        return r;
+    }
+    free(job->key);
+    job->key = fs_key(w->fs, job->dir->path, job->place.obj);
+    job->if_any = false;
+    job->if_match[0] = '\0';
+    job->late = true;
+    if (job->key && job->own)
+        r = commit_sign(job);
+    if (job->key && r == 0)
+        r = commit_send(job, ret_stat, err);
+    if (r == 0)
+        (void)early_remove(job->dir, name, early->etag, NULL); /* a copy that nobody sees */
+    return job->key ? r : -ENOMEM;
+}
+
+/* Stores the held bytes. */
+static int commit_put(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
+{
+    *ret_stat = (struct store_stat){0};
+    int r = job->early > 0 ? early_note(job->dir, job->note, err) : 0;
+    if (r == 0)
+        r = commit_send(job, ret_stat, err);
+    if (r != 0)
+        return r;
+    int late = early_is_late(job->dir, &job->place, err);
+    if (late < 0 && job->own) {
+        LOCK_SCOPE(&job->w->fs->mu); /* the next try replaces what this one has stored */
+        (void)snprintf(job->w->if_match, sizeof(job->w->if_match), "%s", ret_stat->etag);
+    }
+    if (late > 0) {
+        struct store_stat early = *ret_stat;
+        late = commit_redirect(job, &early, ret_stat, err);
+    }
+    if (late < 0)
+        return late;
+    commit_adopt(job, ret_stat, ret_stat->crc32c);
     return commit_announce(job, ret_stat);
 }
 
@@ -333,14 +431,6 @@ static bool commit_has_cause(struct writer *w, int *ret_error)
     return !w->dropped && w->place.kind != PLACE_SCRATCH && stage_is_dirty(w->stage);
 }
 
-/* Tells the journal of the put that is about to be made: should this process die before it knows
- * what became of it, the write id tells. */
-static int commit_sign(struct commit_job *job)
-{
-    LOCK_SCOPE(&job->w->fs->mu);
-    return writer_describe_locked(job->w, job->write_id);
-}
-
 /* After a write that failed the bytes are not what their writer meant. */
 static int commit_check_writes(struct writer *w, struct err *err)
 {
@@ -369,6 +459,18 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
     LOCK_SCOPE(&job->w->fs->mu);
     commit_done_locked(job->w, &stat, job->write_id);
     return COMMIT_STORE;
+}
+
+/* After a header has been stored, or has not: the blocks that came before it. */
+static int commit_follow_up(struct commit_job *job, bool stored, struct err *err)
+{
+    if (job->place.kind != PLACE_HEADER)
+        return 0;
+    int r = stored ? early_settle(job->dir, err) : 0;
+    if (r == 0)
+        early_forget(job->dir, job->note);
+    return r < 0 ? err_prefix(err, r, "stored, but a block that came before it is not in its place")
+                 : 0;
 }
 
 /* The file as its user knows it; the caller's, or NULL. */
@@ -423,7 +525,8 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
         r = commit_held(&job, cause, err);
         stage_settle(w->stage, r == COMMIT_STORE);
         commit_say_decision(&job, cause, r);
-        r = r == COMMIT_STORE ? 0 : r;
+        int followed = commit_follow_up(&job, r == COMMIT_STORE, err);
+        r = r == COMMIT_STORE ? followed : r;
     }
     if (r < 0)
         commit_refuse(w, r, err);
@@ -432,11 +535,12 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
 }
 
 /* The stored bytes are those of the new name, and the writer is its. */
-static int commit_rename(struct writer *w, const struct commit_target *to,
+static int commit_rename(struct commit_job *job, const struct commit_target *to,
                          const struct store_stat *stat)
 {
+    struct writer *w = job->w;
     LOCK_SCOPE(&w->fs->mu);
-    struct writer *old = writer_find_locked(to->dir, to->name, to->place);
+    struct writer *old = writer_find_locked(to->dir, to->name, &job->place);
     if (old && old != w) {
         writer_ref_locked(old);
         writer_unlink_locked(old, false); /* its own store, if any, will meet the new version */
@@ -445,7 +549,7 @@ static int commit_rename(struct writer *w, const struct commit_target *to,
         writer_unref_locked(old);
     }
     commit_done_locked(w, stat, "");
-    return writer_move_locked(w, to->dir, to->name, to->place);
+    return writer_move_locked(w, to->dir, to->name, &job->place);
 }
 
 static bool commit_is_scratch(struct writer *w)
@@ -466,8 +570,10 @@ static int commit_elsewhere(struct writer *w, const struct commit_target *to, bo
         if (r == COMMIT_STORE)
             r = commit_put(&job, ret_stat, err);
         if (r == 0 && move)
-            r = commit_rename(w, to, ret_stat);
+            r = commit_rename(&job, to, ret_stat);
         stage_settle(w->stage, r == 0 && (move || commit_is_scratch(w)));
+        int followed = commit_follow_up(&job, r == 0, err);
+        r = r == 0 ? followed : r;
     }
     commit_job_fini(&job);
     return r;
