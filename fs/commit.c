@@ -381,7 +381,6 @@ static int commit_redirect(struct commit_job *job, const struct store_stat *earl
 /* Stores the held bytes. */
 static int commit_put(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
 {
-    *ret_stat = (struct store_stat){0};
     int r = job->early > 0 ? early_note(job->dir, job->note, err) : 0;
     if (r == 0)
         r = commit_send(job, ret_stat, err);
@@ -441,7 +440,7 @@ static int commit_check_writes(struct writer *w, struct err *err)
 /* The attempt itself, with the bytes held. */
 static int commit_held(struct commit_job *job, enum commit_cause cause, struct err *err)
 {
-    struct store_stat stat;
+    struct store_stat stat = {0};
     int error = 0;
     if (!commit_has_cause(job->w, &error))
         return 0; /* another flush was faster, or it was unlinked meanwhile */
