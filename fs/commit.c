@@ -629,25 +629,40 @@ static void commit_say_kept(const struct commit_job *job, const char *file, cons
                  dir);
 }
 
-/* Moves bytes that could not be stored to where they can be found again. */
+/* Whether held bytes are nowhere else: another thread may have finished the same writer, the job of
+ * the last close beside the unmount. */
+static bool commit_is_unsaved(struct writer *w)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    return !w->dropped && stage_is_dirty(w->stage);
+}
+
+/* Moves bytes that could not be stored to where they can be found again. What cannot be moved stays
+ * in the mount's folder; in either case nothing is left to be kept a second time. */
 static void commit_keep(struct writer *w, const char *reason)
 {
     CLEANUP(freep) char *file = commit_name(w);
     struct commit_job job;
     struct err err = {0};
     char name[LOST_NAME_SIZE] = "";
+    if (!commit_is_unsaved(w))
+        return;
     int r = commit_begin(&job, w, NULL);
-    if (r == 0) {
+    bool held = r == 0;
+    bool unsaved = commit_is_unsaved(w);
+    if (!unsaved)
+        r = 0;
+    else if (held)
         r = commit_keep_held(&job, reason, name, sizeof(name), &err);
-        if (r < 0)
-            stage_abandon(w->stage);
-        stage_settle(w->stage, r == 0);
-    }
+    if (r < 0)
+        stage_abandon(w->stage);
+    if (held)
+        stage_settle(w->stage, unsaved);
     if (r < 0)
         log_error("write", "%s: %s; the bytes stay in %s/mounts till the next mount",
                   file ? file : "a file", err.msg[0] ? err.msg : errno_text(r),
                   cache_dir(w->fs->cache));
-    else
+    else if (unsaved)
         commit_say_kept(&job, file ? file : "a file", name);
     commit_job_fini(&job);
 }
