@@ -383,7 +383,8 @@ def test_a_block_that_is_lost_later_is_made_again_or_the_difference_is_named(mat
         f.write(wrong)
     os.unlink(m / "L/block_1_1")
     refused(2, "L/block_1_1: made again, it is not the block that was lost", "chol", "--resume",
-            m / "A", m / "L", hint="--force makes all anew")
+            m / "A", m / "L", hint="the one that was lost is in block_2_1, block_2_2, block_3_1, "
+            "block_3_2, block_3_3: --force makes all anew")
     assert not (m / "L/block_1_1").exists()
     good("chol", "--force", m / "A", m / "L")
     assert residual(a, factor(m / "L")) < 30
