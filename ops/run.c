@@ -46,8 +46,10 @@ int run_dependents(const struct run_algorithm *a, const struct matdir *out, int6
     static const struct engine_conf dry = {.threads = 1, .dry = true};
     CLEANUP(result_fini) struct result result = {0};
     CLEANUP(freep) bool *follows = calloc((size_t)grid_blocks(&out->header.grid) + 1, sizeof(bool));
-    if (!follows)
-        return err_set(err, -ENOMEM, "%s: out of memory", out->path);
+    if (!follows) {
+        (void)err_set(err, -ENOMEM, "%s: out of memory", out->path);
+        return -ENOMEM;
+    }
     int r = run_result(a, out, true, &result, err);
     if (r < 0)
         return r;
