@@ -2,18 +2,15 @@
 
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "fs/content.h"
 #include "fs/early.h"
 #include "fs/lost.h"
 #include "fs/node.h"
-#include "matrix/npy.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* How complete the bytes of a file are. */
-enum commit_content { COMMIT_EMPTY, COMMIT_PARTIAL, COMMIT_HOLES, COMMIT_WHOLE, COMMIT_WRONG };
 
 /* One attempt to store. */
 struct commit_job {
@@ -22,24 +19,21 @@ struct commit_job {
     struct place place; /* where to */
     struct head *head;  /* of the matrix, a reference, or NULL */
     struct stage_view view;
-    struct buf prefix; /* bytes that go before the file's: an npy header, or a whole header */
-    bool prefix_only;  /* the file's own bytes are not sent */
+    struct content content;
     char *key;
     char if_match[STORE_ETAG_SIZE];
     bool if_any; /* whatever is there */
     char write_id[STORE_WRITE_ID_SIZE];
     bool incomplete;            /* what was kept is not a whole file */
     bool own;                   /* stores under the writer's own name */
-    struct header header;       /* that is stored */
-    int early;                  /* blocks that came before it */
+    int early;                  /* blocks that came before this header */
     char note[EARLY_NOTE_SIZE]; /* of them; "" */
     bool late; /* a block that was stored as an ordinary file just before the header came */
 };
 
 static void commit_job_fini(struct commit_job *job)
 {
-    buf_fini(&job->prefix);
-    header_fini(&job->header);
+    content_fini(&job->content);
     head_unref(job->head);
     folder_unref(job->dir);
     free(job->key);
@@ -71,8 +65,8 @@ static int commit_find(struct commit_job *job, const struct commit_target *to)
 static int commit_begin(struct commit_job *job, struct writer *w, const struct commit_target *to)
 {
     struct stage_view view;
-    *job = (struct commit_job){
-        .w = w, .own = !to, .prefix = BUF_INIT((size_t)HEADER_BYTES_MAX + NPY_HEAD_MAX)};
+    *job = (struct commit_job){.w = w, .own = !to};
+    content_init(&job->content);
     int r = stage_hold(w->stage, &view);
     if (r < 0)
         return r;
@@ -83,63 +77,14 @@ static int commit_begin(struct commit_job *job, struct writer *w, const struct c
     return r;
 }
 
-/* Looks at a block written as npy. */
-static enum commit_content commit_look_npy(struct commit_job *job, struct err *err)
+static int commit_look(struct commit_job *job, struct err *err)
 {
-    struct npy npy;
-    const struct header *h = &job->head->header;
-    size_t len = (size_t)MIN(job->view.size, (uint64_t)NPY_HEAD_MAX);
-    CLEANUP(freep) char *bytes = malloc(len);
-    if (!bytes || pread_full(job->view.fd, bytes, len, 0) < 0) {
-        (void)err_set(err, -EIO, "cannot read the written bytes");
-        return COMMIT_WRONG;
-    }
-    int r = npy_parse(bytes, len, &npy, err);
-    if (r == -ENODATA)
-        return COMMIT_PARTIAL;
-    if (r < 0)
-        return COMMIT_WRONG;
-    if (job->view.size == npy.data_off && npy.data_len > 0)
-        return COMMIT_PARTIAL;
-    if (npy_check_block(&npy, job->view.size, &h->grid, h->dtype, job->place.index, err) < 0)
-        return COMMIT_WRONG;
-    return job->view.whole ? COMMIT_WHOLE : COMMIT_HOLES;
+    return content_look(&job->content, &job->view, &job->place, job->head, err);
 }
 
-/* Looks at a block written as bare elements; prepares the npy header that goes before them. */
-static enum commit_content commit_look_raw(struct commit_job *job, struct err *err)
+static bool commit_is_whole(const struct commit_job *job)
 {
-    struct npy npy;
-    const struct header *h = &job->head->header;
-    npy_for_block(&h->grid, h->dtype, job->place.index, &npy);
-    npy.fortran = job->place.view == NAME_RAW_F && npy.ndim > 1;
-    buf_clear(&job->prefix);
-    if (npy_format(&npy, &job->prefix) < 0) {
-        (void)err_set(err, -ENOMEM, "out of memory");
-        return COMMIT_WRONG;
-    }
-    if (job->view.size != npy.data_len) {
-        (void)err_set(err, -EINVAL, "%llu bytes, a block of this shape and type has %llu",
-                      (unsigned long long)job->view.size, (unsigned long long)npy.data_len);
-        return COMMIT_WRONG;
-    }
-    return job->view.whole ? COMMIT_WHOLE : COMMIT_HOLES;
-}
-
-static enum commit_content commit_look_block(struct commit_job *job, struct err *err)
-{
-    if (!job->head || job->head->bad) {
-        (void)err_set(err, job->head ? -EBADMSG : -ENODATA, "the matrix has no %sheader",
-                      job->head ? "readable " : "");
-        return COMMIT_WRONG;
-    }
-    if (job->view.size == 0 && !job->view.cut)
-        return COMMIT_EMPTY;
-    if (job->view.size == 0) {
-        (void)err_set(err, -EINVAL, "truncated to nothing: no block is empty");
-        return COMMIT_WRONG;
-    }
-    return job->place.view == NAME_OBJECT ? commit_look_npy(job, err) : commit_look_raw(job, err);
+    return job->content.state == CONTENT_WHOLE || job->content.state == CONTENT_HOLES;
 }
 
 /* Whether blocks stand in the way of a header: counts those that it would not describe. */
@@ -166,12 +111,12 @@ static int commit_see_block(void *arg, const char *key, const struct store_stat 
 static int commit_check_blocks(struct commit_job *job, struct err *err)
 {
     bool stored = job->head && job->head->stored && !job->head->bad;
-    if (stored && header_equal(&job->head->header, &job->header))
+    if (stored && header_equal(&job->head->header, &job->content.header))
         return 0;
     CLEANUP(freep) char *prefix = fs_key(job->w->fs, job->dir->path, "");
     if (!prefix)
         return -ENOMEM;
-    struct commit_blocks b = {.header = &job->header, .skip = strlen(prefix)};
+    struct commit_blocks b = {.header = &job->content.header, .skip = strlen(prefix)};
     struct store_list list = {.prefix = prefix, .delimiter = '/'};
     int r = store_list(job->w->fs->store, &list, commit_see_block, &b, err);
     if (r < 0)
@@ -191,54 +136,9 @@ static int commit_check_header(struct commit_job *job, struct err *err)
 {
     int r = commit_check_blocks(job, err);
     if (r == 0)
-        r = early_check(job->dir, &job->header, err);
+        r = early_check(job->dir, &job->content.header, err);
     job->early = MAX(r, 0);
     return MIN(r, 0);
-}
-
-/* Looks at a header.json; prepares the stored form. */
-static int commit_look_header(struct commit_job *job, enum commit_content *ret, struct err *err)
-{
-    struct header header = {0};
-    *ret = COMMIT_EMPTY;
-    if (job->view.size == 0)
-        return 0;
-    *ret = COMMIT_WRONG;
-    if (job->view.size > HEADER_BYTES_MAX)
-        return err_set(err, -EINVAL, "longer than %d bytes", HEADER_BYTES_MAX);
-    CLEANUP(freep) char *text = malloc((size_t)job->view.size);
-    if (!text)
-        return -ENOMEM;
-    int r = pread_full(job->view.fd, text, (size_t)job->view.size, 0);
-    if (r == 0)
-        r = header_parse(text, (size_t)job->view.size, &header, err);
-    if (r < 0)
-        return r == -ENOMEM ? r : -EINVAL;
-    header_fini(&job->header);
-    job->header = header;
-    buf_clear(&job->prefix);
-    r = header_store(&job->header, &job->prefix);
-    job->prefix_only = true;
-    if (r == 0)
-        *ret = COMMIT_WHOLE;
-    return r;
-}
-
-/* Finds out how complete the bytes are; for what is wrong, the code that says so. */
-static int commit_look(struct commit_job *job, enum commit_content *ret, struct err *err)
-{
-    switch (job->place.kind) {
-    case PLACE_BLOCK:
-        *ret = commit_look_block(job, err);
-        return *ret == COMMIT_WRONG ? -EINVAL : 0;
-    case PLACE_HEADER:
-        return commit_look_header(job, ret, err);
-    case PLACE_PLAIN:
-    case PLACE_SCRATCH:
-        break;
-    }
-    *ret = job->view.size == 0 && !job->view.cut ? COMMIT_EMPTY : COMMIT_WHOLE;
-    return 0;
 }
 
 /* What the table in commit.h says: 1 store, 0 nothing to do now, COMMIT_WAITS, or the error. */
@@ -246,22 +146,21 @@ enum { COMMIT_STORE = 2 };
 
 static int commit_decide(struct commit_job *job, enum commit_cause cause, struct err *err)
 {
-    enum commit_content content = COMMIT_WRONG;
-    int r = commit_look(job, &content, err);
-    switch (content) {
-    case COMMIT_WHOLE:
+    int r = commit_look(job, err);
+    switch (job->content.state) {
+    case CONTENT_WHOLE:
         r = job->place.kind == PLACE_HEADER ? commit_check_header(job, err) : 0;
         return r < 0 ? r : COMMIT_STORE;
-    case COMMIT_HOLES:
+    case CONTENT_HOLES:
         return cause == COMMIT_FLUSH ? COMMIT_WAITS : COMMIT_STORE;
-    case COMMIT_EMPTY:
-    case COMMIT_PARTIAL:
+    case CONTENT_EMPTY:
+    case CONTENT_PARTIAL:
         if (job->place.kind == PLACE_PLAIN && cause != COMMIT_FLUSH)
             return COMMIT_STORE; /* an empty file is a file, but a shell's first flush is none */
         if (cause == COMMIT_SYNC)
             return err_set(err, -EINVAL, "not a whole file yet");
         return COMMIT_WAITS;
-    case COMMIT_WRONG:
+    case CONTENT_WRONG:
         break;
     }
     return r;
@@ -272,7 +171,7 @@ static void commit_adopt(struct commit_job *job, const struct store_stat *stat, 
 {
     struct fs *fs = job->w->fs;
     struct cache_file *file = stage_file(job->w->stage);
-    if (fs->local || job->prefix.len > 0 || job->view.fd < 0 || file->fd < 0)
+    if (fs->local || job->content.prefix.len > 0 || job->view.fd < 0 || file->fd < 0)
         return;
     objects_adopt(fs->objects, job->key, stat, crc, file);
     if (!file->name[0])
@@ -285,7 +184,7 @@ static int commit_announce(struct commit_job *job, const struct store_stat *stat
     int r = 0;
     if (job->place.kind == PLACE_HEADER) {
         struct head *head = NULL;
-        r = head_new(stat, buf_text(&job->prefix), job->prefix.len, &head);
+        r = head_new(stat, buf_text(&job->content.prefix), job->content.prefix.len, &head);
         if (r == 0) {
             folder_set_head(job->dir, head);
             head_unref(head);
@@ -301,13 +200,13 @@ static int commit_announce(struct commit_job *job, const struct store_stat *stat
 /* One request with the held bytes. */
 static int commit_send(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
 {
-    uint64_t len = job->prefix_only ? 0 : job->view.size;
-    uint32_t crc = crc32c(0, job->prefix.data, job->prefix.len);
+    uint64_t len = job->content.prefix_only ? 0 : job->view.size;
+    uint32_t crc = crc32c(0, job->content.prefix.data, job->content.prefix.len);
     int r = len > 0 ? crc32c_fd(job->view.fd, 0, len, crc, &crc) : 0;
     if (r < 0)
         return err_errno(err, r, "cannot read the written bytes");
-    struct store_body body = {.head = job->prefix.data,
-                              .head_len = job->prefix.len,
+    struct store_body body = {.head = job->content.prefix.data,
+                              .head_len = job->content.prefix.len,
                               .fd = len > 0 ? job->view.fd : -1,
                               .len = len};
     struct store_put put = {.if_match = job->if_any ? NULL : job->if_match,
@@ -316,7 +215,7 @@ static int commit_send(struct commit_job *job, struct store_stat *ret_stat, stru
                             .crc32c = crc};
     r = store_put(job->w->fs->store, job->key, &body, &put, ret_stat, err);
     if (r == -EEXIST && job->late &&
-        early_is_there(job->w->fs, job->key, job->prefix.len + len, crc, ret_stat)) {
+        early_is_there(job->w->fs, job->key, job->content.prefix.len + len, crc, ret_stat)) {
         err_clear(err); /* who stored the header has moved it */
         r = 0;
     }
@@ -339,7 +238,6 @@ static int commit_redirect(struct commit_job *job, const struct store_stat *earl
                            struct store_stat *ret_stat, struct err *err)
 {
     struct writer *w = job->w;
-    enum commit_content content = COMMIT_WRONG;
     struct place to;
     int r;
     CLEANUP(freep) char *name = strdup(job->place.obj);
@@ -357,8 +255,8 @@ static int commit_redirect(struct commit_job *job, const struct store_stat *earl
         }
     }
     if (r == 0)
-        r = commit_look(job, &content, err);
-    if (r == 0 && content != COMMIT_WHOLE && content != COMMIT_HOLES)
+        r = commit_look(job, err);
+    if (r == 0 && !commit_is_whole(job))
         r = err_set(err, -EINVAL, "not a whole block");
     if (r < 0) {
         (void)early_remove(job->dir, name, early->etag, NULL); /* no block: its writer is told */
@@ -595,8 +493,7 @@ static int commit_keep_held(struct commit_job *job, const char *reason, char *re
                             struct err *err)
 {
     struct stage *s = job->w->stage;
-    enum commit_content content = COMMIT_WRONG;
-    (void)commit_look(job, &content, NULL); /* prepares the prefix */
+    (void)commit_look(job, NULL); /* prepares the prefix */
     char write_id[STORE_WRITE_ID_SIZE];
     stage_write_id(s, write_id);
     struct lost_note note = {.store_id = store_id(job->w->fs->store),
@@ -604,12 +501,12 @@ static int commit_keep_held(struct commit_job *job, const char *reason, char *re
                              .if_match = job->if_match,
                              .write_id = write_id,
                              .reason = reason,
-                             .head = job->prefix.data,
-                             .head_len = job->prefix.len,
-                             .incomplete = content != COMMIT_WHOLE && content != COMMIT_HOLES};
+                             .head = job->content.prefix.data,
+                             .head_len = job->content.prefix.len,
+                             .incomplete = !commit_is_whole(job)};
     job->incomplete = note.incomplete;
     struct cache_file none = {.fd = -1};
-    struct cache_file *file = job->prefix_only && !note.incomplete ? &none : stage_file(s);
+    struct cache_file *file = job->content.prefix_only && !note.incomplete ? &none : stage_file(s);
     int r = lost_keep(job->w->fs->cache, file, &note, ret_name, size, err);
     if (r == 0 && !stage_file(s)->name[0])
         stage_set_frozen(s); /* it lies there now: who goes on writing gets a copy */
