@@ -28,7 +28,7 @@ struct commit_job {
     bool own;                   /* stores under the writer's own name */
     int early;                  /* blocks that came before this header */
     char note[EARLY_NOTE_SIZE]; /* of them; "" */
-    bool late; /* a block that was stored as an ordinary file just before the header came */
+    bool or_same;               /* the same bytes may be there already */
 };
 
 static void commit_job_fini(struct commit_job *job)
@@ -51,6 +51,7 @@ static int commit_find(struct commit_job *job, const struct commit_target *to)
         job->place = to ? *to->place : w->place;
         job->head = head_ref(job->dir->head);
         job->if_any = !if_match;
+        job->or_same = to && to->or_same;
         (void)snprintf(job->if_match, sizeof(job->if_match), "%s", if_match ? if_match : "");
     }
     job->key = fs_key(w->fs, job->dir->path, job->place.obj);
@@ -214,9 +215,9 @@ static int commit_send(struct commit_job *job, struct store_stat *ret_stat, stru
                             .has_crc32c = true,
                             .crc32c = crc};
     r = store_put(job->w->fs->store, job->key, &body, &put, ret_stat, err);
-    if (r == -EEXIST && job->late &&
+    if (r == -EEXIST && job->or_same &&
         early_is_there(job->w->fs, job->key, job->content.prefix.len + len, crc, ret_stat)) {
-        err_clear(err); /* who stored the header has moved it */
+        err_clear(err);
         r = 0;
     }
     ret_stat->has_crc32c = true;
@@ -266,7 +267,7 @@ static int commit_redirect(struct commit_job *job, const struct store_stat *earl
     job->key = fs_key(w->fs, job->dir->path, job->place.obj);
     job->if_any = false;
     job->if_match[0] = '\0';
-    job->late = true;
+    job->or_same = true; /* who stored the header may have been faster */
     if (job->key && job->own)
         r = commit_sign(job);
     if (job->key && r == 0)

@@ -227,19 +227,15 @@ static void early_moved(struct early *e, const char *name, const struct place *f
 
 /* Puts the bytes that `w` carries under the key of the block, unless they are there. */
 static int early_put(struct early *e, struct writer *w, const char *name, const struct place *place,
-                     const struct store_stat *from, struct store_stat *ret, struct err *err)
+                     struct store_stat *ret, struct err *err)
 {
-    struct fs *fs = e->dir->fs;
     struct commit_target to = {
-        .dir = e->dir, .name = name, .place = place, .if_match = STORE_ABSENT};
+        .dir = e->dir, .name = name, .place = place, .if_match = STORE_ABSENT, .or_same = true};
     int r = commit_to(w, &to, ret, err);
     if (r != -EEXIST)
         return r;
-    CLEANUP(freep) char *key = fs_key(fs, e->dir->path, place->obj);
-    if (key && place->view == NAME_OBJECT && from->has_crc32c &&
-        early_is_there(fs, key, from->size, from->crc32c, ret))
-        return 0;
-    (void)err_set(err, -EEXIST, "another block is stored in its place, %s", key ? key : "");
+    (void)err_set(err, -EEXIST, "another block is stored in its place, %s%s%s",
+                  e->dir->fs->conf.prefix, e->dir->path, place->obj);
     err_hint(err, "one of the two has to be removed with a client of the store");
     return -EEXIST;
 }
@@ -263,7 +259,7 @@ static int early_settle_one(struct early *e, const struct listing_entry *entry, 
     }
     if (r < 0)
         return r;
-    r = early_put(e, w, name, &to, &early, &stored, err);
+    r = early_put(e, w, name, &to, &stored, err);
     if (r == 0)
         early_moved(e, name, &from, &to, &stored);
     if (r == 0)
