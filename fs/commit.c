@@ -586,12 +586,13 @@ static void commit_retire(struct writer *w)
     writer_linger_locked(w, false);
 }
 
-/* Whether bytes that commit() refused with `code` are worth keeping: not those of a file of which a
- * write failed, for its writer knows that they are not what it meant and a full disk needs the
- * room; and neither a block nor a header that can never be stored, as close has said. */
+/* Whether bytes that commit() refused with `code` are worth keeping: there are any; not those of a
+ * file of which a write failed, for its writer knows that they are not what it meant and a full
+ * disk needs the room; and neither a block nor a header that can never be stored, as close has
+ * said. */
 static bool commit_is_worth_keeping(struct writer *w, int code)
 {
-    if (stage_error(w->stage) < 0)
+    if (stage_error(w->stage) < 0 || stage_size(w->stage) == 0)
         return false;
     LOCK_SCOPE(&w->fs->mu);
     return code != -EINVAL && !(code == -EPERM && w->place.kind == PLACE_HEADER);

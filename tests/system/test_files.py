@@ -265,3 +265,9 @@ def test_no_directory_has_the_name_of_a_header(mount):
     with pytest.raises(OSError) as failed:
         (mount.path / "odd/header.json").mkdir()
     assert failed.value.errno == errno.EINVAL
+
+
+def test_a_file_that_was_touched_is_there_at_once(mount):
+    for i in range(20):
+        kit.shell(f"touch d{i} && test -e d{i} && ls | grep -qx d{i} && touch e{i} && ls | grep -qx e{i}",
+                  mount.path)

@@ -148,6 +148,21 @@ static void commit_finish_keeps_nothing_that_was_removed(void **state)
     assert_int_equal(fault_hits(lab.fault), 0);
 }
 
+static void commit_finish_keeps_nothing_of_an_empty_file(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    int code = 0;
+    (void)lab_put_text(&lab, "d/other", "x");
+    struct writer *w = lab_create(&lab, "d/", "lock", &code);
+    assert_non_null(w);
+    stage_set_dirty(w->stage);
+    (void)lab_put_text(&lab, "d/lock", "somebody else's");
+    lab_close(w);
+    assert_string_equal(lab_text(&lab, "d/lock"), "somebody else's");
+    assert_int_equal(lab_lost(&lab), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +170,7 @@ int main(void)
         cmocka_unit_test(commit_finish_leaves_in_the_mounts_folder_what_nobody_takes),
         cmocka_unit_test(commit_finish_does_not_let_what_it_left_be_written_over),
         cmocka_unit_test(commit_finish_keeps_nothing_that_was_removed),
+        cmocka_unit_test(commit_finish_keeps_nothing_of_an_empty_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
