@@ -1,5 +1,6 @@
 #include "tools/factor.h"
 
+#include "ops/hermitian.h"
 #include "ops/verify.h"
 
 #include <cjson/cJSON.h>
@@ -41,6 +42,7 @@ int factor_look(struct cmd_call *call, struct factor *f, struct err *err)
     struct chol_layout layout;
     struct chol *x = &f->chol;
     struct compute *c = &f->compute;
+    const struct run_conf conf = {.memory = c->memory, .threads = c->threads};
     bool plan = ((const struct compute_conf *)call->conf)->plan;
     int r = chol_layout(x, &layout, err);
     if (r == 0)
@@ -57,7 +59,7 @@ int factor_look(struct cmd_call *call, struct factor *f, struct err *err)
         c->bytes_checked += (uint64_t)grid_block_elements(&x->a->header.grid, (int64_t[]){i, i}) *
                             x->a->header.dtype.size;
     c->input[0]->watch = &call->watch;
-    return plan ? 0 : chol_check_hermitian(x, err);
+    return plan ? 0 : hermitian_check(x->a, &conf, err);
 }
 
 int factor_run(struct cmd_call *call, struct factor *f, struct err *err)
