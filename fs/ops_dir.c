@@ -79,6 +79,8 @@ static int ops_opendir_list(struct folder *d, struct listing **ret, struct head 
         LOCK_SCOPE(&d->fs->mu);
         matrix = d->kind == FOLDER_MATRIX;
     }
+    if (!matrix)
+        resolve_settle(d, NULL);
     r = matrix ? folder_list(d, ret) : folder_scan(d, ret, err);
     LOCK_SCOPE(&d->fs->mu);
     *ret_head = head_ref(d->head);

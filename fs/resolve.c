@@ -1,6 +1,7 @@
 #include "fs/resolve.h"
 
 #include "fs/commit.h"
+#include "fs/early.h"
 #include "fs/view.h"
 #include "fs/virtual.h"
 #include "fs/writer.h"
@@ -12,7 +13,8 @@
 
 enum {
     RESOLVE_RESERVE_MS = 5000,
-    RESOLVE_PAGE = 16, /* entries looked at for a directory among files of similar names */
+    RESOLVE_SETTLE = 64, /* files that are stored before a listing, at most */
+    RESOLVE_PAGE = 16,   /* entries looked at for a directory among files of similar names */
 };
 
 #define RESOLVE_LONG_S 86400.0 /* for what cannot change */
@@ -160,6 +162,11 @@ int resolve_place_locked(struct folder *d, const char *name, bool make, struct p
     if (!matrix && !make && resolve_is_new_header_locked(d, name))
         make = true;
     int r = place_find(matrix, name, make, ret, err);
+    if (r == 0 && make && early_is(ret) && d->fs->conf.no_delete) {
+        (void)err_set(err, -ENODATA, "the directory has no header yet");
+        err_hint(err, "a mount that deletes nothing cannot move blocks later: header.json first");
+        return -ENODATA;
+    }
     if (r == 0 && !make && ret->kind == PLACE_SCRATCH &&
         resolve_may_be_stored_locked(d, name, ret)) {
         *ret = (struct place){.kind = PLACE_PLAIN};
@@ -549,6 +556,32 @@ static int resolve_ask_plain(struct folder *d, const char *name, pid_t tid, stru
     return 0;
 }
 
+/* Whether the job of the last close is still to store it. */
+static bool resolve_is_closing_locked(const struct writer *w)
+{
+    return w->place.kind == PLACE_PLAIN && w->unseen && w->handles == 0 && !w->lingers;
+}
+
+void resolve_settle(struct folder *d, const char *name)
+{
+    struct writer *found[RESOLVE_SETTLE];
+    struct err err = {0};
+    int n = 0;
+    {
+        LOCK_SCOPE(&d->fs->mu);
+        for (struct writer *w = d->writers; w && n < RESOLVE_SETTLE; w = w->next) {
+            if (!resolve_is_closing_locked(w) || (name && strcmp(w->name, name) != 0))
+                continue;
+            writer_ref_locked(w);
+            found[n++] = w;
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        (void)commit(found[i], COMMIT_CLOSE, &err); /* the job says what failed, if this has not */
+        writer_unref(found[i]);
+    }
+}
+
 int resolve_ask(struct folder *d, const char *name, pid_t tid, struct found *ret, struct err *err)
 {
     struct place place;
@@ -568,5 +601,6 @@ int resolve_ask(struct folder *d, const char *name, pid_t tid, struct found *ret
         return resolve_ask_header(d, ret, err);
     if (place.kind == PLACE_BLOCK)
         return resolve_ask_block(d, &place, tid, ret, err);
+    resolve_settle(d, name);
     return resolve_ask_plain(d, name, tid, ret, err);
 }

@@ -31,6 +31,10 @@ int resolve_place_locked(struct folder *d, const char *name, bool make, struct p
  * one. Blocks. 0 or -errno. */
 int resolve_prepare(struct folder *d, const char *name, struct err *err);
 
+/* A file that is closed without a byte is stored a moment after its last close: this stores the one
+ * of this name, or (NULL) all in the directory, so that whoever asks next finds it. Blocks. */
+void resolve_settle(struct folder *d, const char *name);
+
 void found_drop(struct found *f);
 void found_entry(const struct found *f, struct fuse_entry_param *ret);
 

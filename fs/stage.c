@@ -764,4 +764,6 @@ void stage_abandon(struct stage *s)
     LOCK_SCOPE(&s->mu);
     s->file.name[0] = '\0';
     journal_abandon(TAKE(s->journal));
+    if (s->file.fd >= 0)
+        s->state = STAGE_FROZEN;
 }

@@ -107,7 +107,8 @@ void stage_set_frozen(struct stage *s);
 void stage_write_id(struct stage *s, char ret[STORE_WRITE_ID_SIZE]);
 
 /* Lets go of the private file and its journal without removing them: nobody could take the bytes,
- * so they wait for the next mount. Only while held. */
+ * so they wait for the next mount, and who goes on writing gets a copy. Only while nobody writes.
+ */
 void stage_abandon(struct stage *s);
 
 #endif

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 
 import kit
@@ -12,33 +13,54 @@ import numpy as np
 
 SIDE = 1024  # blocks of 8 MiB
 WRITERS = 3
-RATE = 80 << 20  # bytes a second that go out: a block takes a third of a second
+RATE = 160 << 20  # bytes a second that go out: a block takes a sixth of a second
 
 WRITER = """
 import os, sys
 import numpy as np
-path, value, how = sys.argv[1], float(sys.argv[2]), sys.argv[3]
-print("ready", flush=True)
-while True:
-    value += 1
-    block = np.full(({side}, {side}), value)
-    try:
-        with open(path, "wb", buffering=0) as f:
-            np.lib.format.write_array(f, block)
-            if how == "fsync":
-                os.fsync(f.fileno())
-                print(value, flush=True)
-        print(value, flush=True)
-    except OSError:
-        break
+for line in sys.stdin:
+    path, value, how = line.split()
+    value = float(value)
+    while True:
+        value += 1
+        block = np.full(({side}, {side}), value)
+        try:
+            with open(path, "wb", buffering=0) as f:
+                np.lib.format.write_array(f, block)
+                if how == "fsync":
+                    os.fsync(f.fileno())
+                    print(value, flush=True)
+            print(value, flush=True)
+        except OSError:
+            break
+    print("ended", flush=True)
 """
 
 
-def start_writer(path, value, how):
-    """A process that says when it is ready, then overwrites a block with higher and higher values
-    and says which are stored."""
-    return subprocess.Popen([sys.executable, "-c", WRITER.format(side=SIDE), str(path), str(value),
-                             how], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+class Writer:
+    """A process that is told each time to overwrite a block with higher and higher values until
+    that fails, and says which are stored."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([sys.executable, "-c", WRITER.format(side=SIDE)], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def start(self, path, value, how):
+        self.process.stdin.write(f"{path} {value} {how}\n")
+        self.process.stdin.flush()
+
+    def said(self):
+        """The values since start(), once it has failed."""
+        limit = threading.Timer(60, self.process.kill)
+        limit.start()
+        try:
+            return [float(line) for line in iter(self.process.stdout.readline, "ended\n")]
+        finally:
+            limit.cancel()
+
+    def end(self):
+        self.process.kill()
+        self.process.communicate(timeout=60)
 
 
 def whole(body):
@@ -56,26 +78,28 @@ def test_no_kill_takes_what_was_acknowledged(request, s3_bucket, server, tmp_pat
     shape = (WRITERS * SIDE, SIDE)
     keys = [f"{kit.PREFIX}A/{kit.object_name((i, 0), shape, (SIDE, SIDE))}" for i in range(WRITERS)]
     kit.put_matrix(s3_bucket, "A", np.zeros(shape), (SIDE, SIDE))
-    kills, inside, acknowledged = kit.many(15, 1000), 0, 0
+    kills, inside, acknowledged = kit.many(50, 1000), 0, 0
     value = [0.0] * WRITERS
+    writers = [Writer() for _ in range(WRITERS)]
+    for w in writers:
+        request.addfinalizer(w.end)
     with kit.Proxy(server.env["AWS_ENDPOINT_URL"]) as proxy:
         proxy.do("rate", rate=RATE)
         m = kit.Mount(s3_bucket, tmp_path, "--endpoint-url", proxy.url)
         request.addfinalizer(m.clean_up)
         for turn in range(kills):
             m.start()
-            writers = [start_writer(m.path / f"A/block_{i}_0", value[i], rng.choice(["close", "fsync"]))
-                       for i in range(WRITERS)]
-            assert [w.stdout.readline() for w in writers] == ["ready\n"] * WRITERS
-            time.sleep(rng.uniform(0.1, 1.2))
+            for i, w in enumerate(writers):
+                w.start(m.path / f"A/block_{i}_0", value[i], rng.choice(["close", "fsync"]))
+            time.sleep(rng.uniform(0.1, 0.7))
             cut = proxy.do("seen")["cut"]
             m.kill()
-            said = [w.communicate(timeout=60)[0].split() for w in writers]
+            said = [w.said() for w in writers]
             kit.wait_for(lambda: proxy.do("seen")["under_way"] == 0, 20, "the end of the requests")
             inside += proxy.do("seen")["cut"] > cut
             for i, key in enumerate(keys):
                 stored = whole(s3_bucket.get(key))
-                last = max([value[i], *map(float, said[i])])
+                last = max([value[i], *said[i]])
                 acknowledged += last > value[i]
                 assert last <= stored <= last + 1, (seed, turn, i, last, stored)
                 value[i] = stored

@@ -122,7 +122,7 @@ def test_fio_verifies_what_it_wrote(mount, job):
     size = f"{kit.many(4, 64)}m"
     common = ["--name=v", f"--directory={mount.path}", f"--size={size}", "--bsrange=4k-256k",
               "--verify=crc32c", "--verify_fatal=1", "--numjobs=2", "--randseed=7",
-              "--fallocate=none", "--ioengine=psync", "--thread"]
+              "--fallocate=none", "--ioengine=psync", "--thread", "--verify_state_save=0"]
     done = kit.run("fio", *common, f"--rw={job}", "--end_fsync=1", "--do_verify=1", check=False,
                    timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr

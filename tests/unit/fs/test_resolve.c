@@ -332,6 +332,38 @@ static void resolve_shows_what_is_being_written_to_its_writers(void **state)
     lab_close(scratch);
 }
 
+static void resolve_stores_what_was_just_closed_for_whoever_asks(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    int code = 0;
+    (void)lab_put_text(&lab, "d/other", "x");
+    static const char *const name[] = {"asked", "listed", "open"};
+    struct writer *w[ARRAY_SIZE(name)];
+    for (size_t i = 0; i < ARRAY_SIZE(name); i++) {
+        w[i] = lab_create(&lab, "d/", name[i], &code);
+        assert_non_null(w[i]);
+        stage_set_dirty(w[i]->stage);
+        LOCK_SCOPE(&lab.fs->mu);
+        writer_note_process_locked(w[i], 1); /* somebody else's */
+        w[i]->handles = i == 2;              /* of the closed ones the job has not begun */
+    }
+    FOUND(asked);
+    FOUND(open);
+    assert_int_equal(resolve_path(&lab, "d/", "asked", &asked), 0);
+    assert_int_equal(asked.node->kind, NODE_OBJECT);
+    assert_false(lab_exists(&lab, "d/listed"));
+    resolve_settle(lab_folder(&lab, "d/"), NULL);
+    assert_true(lab_exists(&lab, "d/listed"));
+    assert_int_equal(resolve_path(&lab, "d/", "open", &open), -ENOENT);
+    assert_false(lab_exists(&lab, "d/open"));
+    for (size_t i = 0; i < ARRAY_SIZE(name); i++) {
+        LOCK_SCOPE(&lab.fs->mu);
+        writer_unlink_locked(w[i], true);
+        writer_unref_locked(w[i]);
+    }
+}
+
 static void resolve_token_spares_one_question(void **state)
 {
     (void)state;
@@ -584,6 +616,7 @@ int main(void)
         cmocka_unit_test(resolve_shows_a_bad_header_and_nothing_to_make),
         cmocka_unit_test(resolve_place_of_a_node_is_what_is_written),
         cmocka_unit_test(resolve_shows_what_is_being_written_to_its_writers),
+        cmocka_unit_test(resolve_stores_what_was_just_closed_for_whoever_asks),
         cmocka_unit_test(resolve_token_spares_one_question),
         cmocka_unit_test(resolve_gives_a_reserved_node_until_it_is_opened),
         cmocka_unit_test(resolve_numbers_inodes_by_key),

@@ -1,0 +1,176 @@
+#include "tests/unit/unit.h"
+
+#include "fs/commit.h"
+
+#include "base/log.h"
+#include "fs/salvage.h"
+#include "s3/fault.h"
+#include "tests/unit/fs/lab.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A writer with a whole block, of a store that takes nothing. */
+static struct writer *commit_start(struct lab *lab)
+{
+    int code = 0;
+    CLEANUP(buf_fini) struct buf b = lab_block(0, 0);
+    (void)lab_put_header(lab, "A/");
+    struct writer *w = lab_create(lab, "A/", "block_0_0", &code);
+    assert_non_null(w);
+    assert_int_equal(lab_write(w, b.data, b.len, 0), 0);
+    assert_int_equal(fault_parse(lab->fault, "put:1+:broken", NULL), 0);
+    return w;
+}
+
+static void commit_assert_kept(struct lab *lab)
+{
+    assert_int_equal(lab_lost(lab), 1);
+    CLEANUP(buf_fini) struct buf kept = lab_read_lost(lab);
+    CLEANUP(buf_fini) struct buf bytes = lab_block(0, 0);
+    assert_int_equal(kept.len, bytes.len);
+    assert_memory_equal(kept.data, bytes.data, bytes.len);
+}
+
+/* Whoever says first that the store has failed waits until it has failed twice. */
+struct commit_pair {
+    struct lab *lab;
+    _Atomic bool said;
+};
+
+static void commit_pair_hook(void *arg, const char *line)
+{
+    struct commit_pair *p = arg;
+    int64_t until_ms = clock_ms() + 10000;
+    if (!strstr(line, "cannot store") || atomic_exchange(&p->said, true))
+        return;
+    while (fault_hits(p->lab->fault) < 2 && clock_ms() < until_ms)
+        (void)usleep(1000);
+}
+
+static void *commit_finish_run(void *arg)
+{
+    commit_finish(arg, false);
+    return NULL;
+}
+
+static void commit_finish_keeps_the_bytes_of_a_writer_once(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct commit_pair pair = {.lab = &lab};
+    struct writer *w = commit_start(&lab);
+    pthread_t last_close;
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        w->handles = 0;
+    }
+    log_set_hook(commit_pair_hook, &pair);
+    assert_int_equal(pthread_create(&last_close, NULL, commit_finish_run, w), 0);
+    commit_finish(w, true); /* the unmount */
+    (void)pthread_join(last_close, NULL);
+    log_set_hook(NULL, NULL);
+    assert_int_equal(fault_hits(lab.fault), 2);
+    commit_assert_kept(&lab);
+    writer_unref(w);
+}
+
+/* Makes the recovery folder one that takes nothing, or takes that back. */
+static void commit_block_lost(struct lab *lab, bool on)
+{
+    char command[2 * PATH_MAX];
+    (void)snprintf(command, sizeof(command), on ? "touch '%s'" : "rm '%s'",
+                   scratch_at(&lab->dir, "cache/lost"));
+    assert_int_equal(system(command), 0);
+}
+
+/* The mount's folder as it is now, as that of a mount that died. */
+static void commit_salvage(struct lab *lab, struct salvage *ret)
+{
+    char command[2 * PATH_MAX];
+    (void)snprintf(command, sizeof(command), "cd '%s/mounts' && cp -r * %032d",
+                   scratch_at(&lab->dir, "cache"), 0);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(salvage_all(cache_dir_fd(lab->cache), ret), 0);
+}
+
+static void commit_finish_leaves_in_the_mounts_folder_what_nobody_takes(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct salvage s;
+    struct writer *w = commit_start(&lab);
+    commit_block_lost(&lab, true);
+    lab_close(w);
+    commit_block_lost(&lab, false);
+    assert_int_equal(lab_lost(&lab), 0);
+    commit_salvage(&lab, &s);
+    assert_int_equal(s.files, 1);
+    commit_assert_kept(&lab);
+}
+
+static void commit_finish_does_not_let_what_it_left_be_written_over(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct salvage s;
+    struct writer *w = commit_start(&lab);
+    commit_block_lost(&lab, true);
+    commit_finish(w, true); /* though it is open */
+    assert_false(stage_is_dirty(w->stage));
+    assert_int_equal(lab_write(w, "changed!", 8, 128), 0);
+    commit_block_lost(&lab, false);
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        writer_unlink_locked(w, true); /* the rest is of no interest */
+    }
+    lab_close(w);
+    commit_salvage(&lab, &s);
+    assert_int_equal(s.files, 1);
+    commit_assert_kept(&lab);
+}
+
+static void commit_finish_keeps_nothing_that_was_removed(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct writer *w = commit_start(&lab);
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        writer_unlink_locked(w, true);
+    }
+    lab_close(w);
+    assert_int_equal(lab_lost(&lab), 0);
+    assert_int_equal(fault_hits(lab.fault), 0);
+}
+
+static void commit_finish_keeps_nothing_of_an_empty_file(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    int code = 0;
+    (void)lab_put_text(&lab, "d/other", "x");
+    struct writer *w = lab_create(&lab, "d/", "lock", &code);
+    assert_non_null(w);
+    stage_set_dirty(w->stage);
+    (void)lab_put_text(&lab, "d/lock", "somebody else's");
+    lab_close(w);
+    assert_string_equal(lab_text(&lab, "d/lock"), "somebody else's");
+    assert_int_equal(lab_lost(&lab), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(commit_finish_keeps_the_bytes_of_a_writer_once),
+        cmocka_unit_test(commit_finish_leaves_in_the_mounts_folder_what_nobody_takes),
+        cmocka_unit_test(commit_finish_does_not_let_what_it_left_be_written_over),
+        cmocka_unit_test(commit_finish_keeps_nothing_that_was_removed),
+        cmocka_unit_test(commit_finish_keeps_nothing_of_an_empty_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
