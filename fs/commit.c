@@ -2,17 +2,15 @@
 
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "fs/content.h"
+#include "fs/early.h"
 #include "fs/lost.h"
 #include "fs/node.h"
-#include "matrix/npy.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* How complete the bytes of a file are. */
-enum commit_content { COMMIT_EMPTY, COMMIT_PARTIAL, COMMIT_HOLES, COMMIT_WHOLE, COMMIT_WRONG };
 
 /* One attempt to store. */
 struct commit_job {
@@ -21,18 +19,21 @@ struct commit_job {
     struct place place; /* where to */
     struct head *head;  /* of the matrix, a reference, or NULL */
     struct stage_view view;
-    struct buf prefix; /* bytes that go before the file's: an npy header, or a whole header */
-    bool prefix_only;  /* the file's own bytes are not sent */
+    struct content content;
     char *key;
     char if_match[STORE_ETAG_SIZE];
     bool if_any; /* whatever is there */
     char write_id[STORE_WRITE_ID_SIZE];
-    bool incomplete; /* what was kept is not a whole file */
+    bool incomplete;            /* what was kept is not a whole file */
+    bool own;                   /* stores under the writer's own name */
+    int early;                  /* blocks that came before this header */
+    char note[EARLY_NOTE_SIZE]; /* of them; "" */
+    bool or_same;               /* the same bytes may be there already */
 };
 
 static void commit_job_fini(struct commit_job *job)
 {
-    buf_fini(&job->prefix);
+    content_fini(&job->content);
     head_unref(job->head);
     folder_unref(job->dir);
     free(job->key);
@@ -50,6 +51,7 @@ static int commit_find(struct commit_job *job, const struct commit_target *to)
         job->place = to ? *to->place : w->place;
         job->head = head_ref(job->dir->head);
         job->if_any = !if_match;
+        job->or_same = to && to->or_same;
         (void)snprintf(job->if_match, sizeof(job->if_match), "%s", if_match ? if_match : "");
     }
     job->key = fs_key(w->fs, job->dir->path, job->place.obj);
@@ -64,7 +66,8 @@ static int commit_find(struct commit_job *job, const struct commit_target *to)
 static int commit_begin(struct commit_job *job, struct writer *w, const struct commit_target *to)
 {
     struct stage_view view;
-    *job = (struct commit_job){.w = w, .prefix = BUF_INIT((size_t)HEADER_BYTES_MAX + NPY_HEAD_MAX)};
+    *job = (struct commit_job){.w = w, .own = !to};
+    content_init(&job->content);
     int r = stage_hold(w->stage, &view);
     if (r < 0)
         return r;
@@ -75,63 +78,14 @@ static int commit_begin(struct commit_job *job, struct writer *w, const struct c
     return r;
 }
 
-/* Looks at a block written as npy. */
-static enum commit_content commit_look_npy(struct commit_job *job, struct err *err)
+static int commit_look(struct commit_job *job, struct err *err)
 {
-    struct npy npy;
-    const struct header *h = &job->head->header;
-    size_t len = (size_t)MIN(job->view.size, (uint64_t)NPY_HEAD_MAX);
-    CLEANUP(freep) char *bytes = malloc(len);
-    if (!bytes || pread_full(job->view.fd, bytes, len, 0) < 0) {
-        (void)err_set(err, -EIO, "cannot read the written bytes");
-        return COMMIT_WRONG;
-    }
-    int r = npy_parse(bytes, len, &npy, err);
-    if (r == -ENODATA)
-        return COMMIT_PARTIAL;
-    if (r < 0)
-        return COMMIT_WRONG;
-    if (job->view.size == npy.data_off && npy.data_len > 0)
-        return COMMIT_PARTIAL;
-    if (npy_check_block(&npy, job->view.size, &h->grid, h->dtype, job->place.index, err) < 0)
-        return COMMIT_WRONG;
-    return job->view.whole ? COMMIT_WHOLE : COMMIT_HOLES;
+    return content_look(&job->content, &job->view, &job->place, job->head, err);
 }
 
-/* Looks at a block written as bare elements; prepares the npy header that goes before them. */
-static enum commit_content commit_look_raw(struct commit_job *job, struct err *err)
+static bool commit_is_whole(const struct commit_job *job)
 {
-    struct npy npy;
-    const struct header *h = &job->head->header;
-    npy_for_block(&h->grid, h->dtype, job->place.index, &npy);
-    npy.fortran = job->place.view == NAME_RAW_F && npy.ndim > 1;
-    buf_clear(&job->prefix);
-    if (npy_format(&npy, &job->prefix) < 0) {
-        (void)err_set(err, -ENOMEM, "out of memory");
-        return COMMIT_WRONG;
-    }
-    if (job->view.size != npy.data_len) {
-        (void)err_set(err, -EINVAL, "%llu bytes, a block of this shape and type has %llu",
-                      (unsigned long long)job->view.size, (unsigned long long)npy.data_len);
-        return COMMIT_WRONG;
-    }
-    return job->view.whole ? COMMIT_WHOLE : COMMIT_HOLES;
-}
-
-static enum commit_content commit_look_block(struct commit_job *job, struct err *err)
-{
-    if (!job->head || job->head->bad) {
-        (void)err_set(err, job->head ? -EBADMSG : -ENODATA, "the matrix has no %sheader",
-                      job->head ? "readable " : "");
-        return COMMIT_WRONG;
-    }
-    if (job->view.size == 0 && !job->view.cut)
-        return COMMIT_EMPTY;
-    if (job->view.size == 0) {
-        (void)err_set(err, -EINVAL, "truncated to nothing: no block is empty");
-        return COMMIT_WRONG;
-    }
-    return job->place.view == NAME_OBJECT ? commit_look_npy(job, err) : commit_look_raw(job, err);
+    return job->content.state == CONTENT_WHOLE || job->content.state == CONTENT_HOLES;
 }
 
 /* Whether blocks stand in the way of a header: counts those that it would not describe. */
@@ -155,15 +109,15 @@ static int commit_see_block(void *arg, const char *key, const struct store_stat 
 }
 
 /* A header may change as long as it fits the blocks that are there. */
-static int commit_check_header(struct commit_job *job, const struct header *header, struct err *err)
+static int commit_check_blocks(struct commit_job *job, struct err *err)
 {
     bool stored = job->head && job->head->stored && !job->head->bad;
-    if (stored && header_equal(&job->head->header, header))
+    if (stored && header_equal(&job->head->header, &job->content.header))
         return 0;
     CLEANUP(freep) char *prefix = fs_key(job->w->fs, job->dir->path, "");
     if (!prefix)
         return -ENOMEM;
-    struct commit_blocks b = {.header = header, .skip = strlen(prefix)};
+    struct commit_blocks b = {.header = &job->content.header, .skip = strlen(prefix)};
     struct store_list list = {.prefix = prefix, .delimiter = '/'};
     int r = store_list(job->w->fs->store, &list, commit_see_block, &b, err);
     if (r < 0)
@@ -178,49 +132,14 @@ static int commit_check_header(struct commit_job *job, const struct header *head
     return r;
 }
 
-/* Looks at a header.json; prepares the stored form. */
-static int commit_look_header(struct commit_job *job, enum commit_content *ret, struct err *err)
+/* Whether a header may be stored; 0, or -errno. */
+static int commit_check_header(struct commit_job *job, struct err *err)
 {
-    struct header header = {0};
-    *ret = COMMIT_EMPTY;
-    if (job->view.size == 0)
-        return 0;
-    *ret = COMMIT_WRONG;
-    if (job->view.size > HEADER_BYTES_MAX)
-        return err_set(err, -EINVAL, "longer than %d bytes", HEADER_BYTES_MAX);
-    CLEANUP(freep) char *text = malloc((size_t)job->view.size);
-    if (!text)
-        return -ENOMEM;
-    int r = pread_full(job->view.fd, text, (size_t)job->view.size, 0);
+    int r = commit_check_blocks(job, err);
     if (r == 0)
-        r = header_parse(text, (size_t)job->view.size, &header, err);
-    if (r < 0)
-        return r == -ENOMEM ? r : -EINVAL;
-    r = commit_check_header(job, &header, err);
-    if (r == 0)
-        r = header_store(&header, &job->prefix);
-    header_fini(&header);
-    job->prefix_only = true;
-    if (r == 0)
-        *ret = COMMIT_WHOLE;
-    return r;
-}
-
-/* Finds out how complete the bytes are; for what is wrong, the code that says so. */
-static int commit_look(struct commit_job *job, enum commit_content *ret, struct err *err)
-{
-    switch (job->place.kind) {
-    case PLACE_BLOCK:
-        *ret = commit_look_block(job, err);
-        return *ret == COMMIT_WRONG ? -EINVAL : 0;
-    case PLACE_HEADER:
-        return commit_look_header(job, ret, err);
-    case PLACE_PLAIN:
-    case PLACE_SCRATCH:
-        break;
-    }
-    *ret = job->view.size == 0 && !job->view.cut ? COMMIT_EMPTY : COMMIT_WHOLE;
-    return 0;
+        r = early_check(job->dir, &job->content.header, err);
+    job->early = MAX(r, 0);
+    return MIN(r, 0);
 }
 
 /* What the table in commit.h says: 1 store, 0 nothing to do now, COMMIT_WAITS, or the error. */
@@ -228,21 +147,21 @@ enum { COMMIT_STORE = 2 };
 
 static int commit_decide(struct commit_job *job, enum commit_cause cause, struct err *err)
 {
-    enum commit_content content = COMMIT_WRONG;
-    int r = commit_look(job, &content, err);
-    switch (content) {
-    case COMMIT_WHOLE:
-        return COMMIT_STORE;
-    case COMMIT_HOLES:
+    int r = commit_look(job, err);
+    switch (job->content.state) {
+    case CONTENT_WHOLE:
+        r = job->place.kind == PLACE_HEADER ? commit_check_header(job, err) : 0;
+        return r < 0 ? r : COMMIT_STORE;
+    case CONTENT_HOLES:
         return cause == COMMIT_FLUSH ? COMMIT_WAITS : COMMIT_STORE;
-    case COMMIT_EMPTY:
-    case COMMIT_PARTIAL:
+    case CONTENT_EMPTY:
+    case CONTENT_PARTIAL:
         if (job->place.kind == PLACE_PLAIN && cause != COMMIT_FLUSH)
             return COMMIT_STORE; /* an empty file is a file, but a shell's first flush is none */
         if (cause == COMMIT_SYNC)
             return err_set(err, -EINVAL, "not a whole file yet");
         return COMMIT_WAITS;
-    case COMMIT_WRONG:
+    case CONTENT_WRONG:
         break;
     }
     return r;
@@ -253,7 +172,7 @@ static void commit_adopt(struct commit_job *job, const struct store_stat *stat, 
 {
     struct fs *fs = job->w->fs;
     struct cache_file *file = stage_file(job->w->stage);
-    if (fs->local || job->prefix.len > 0 || job->view.fd < 0 || file->fd < 0)
+    if (fs->local || job->content.prefix.len > 0 || job->view.fd < 0 || file->fd < 0)
         return;
     objects_adopt(fs->objects, job->key, stat, crc, file);
     if (!file->name[0])
@@ -266,7 +185,8 @@ static void commit_announce(struct commit_job *job, const struct store_stat *sta
 {
     struct head *head = NULL;
     bool is_header = job->place.kind == PLACE_HEADER;
-    if (is_header && head_new(stat, buf_text(&job->prefix), job->prefix.len, &head) == 0) {
+    if (is_header &&
+        head_new(stat, buf_text(&job->content.prefix), job->content.prefix.len, &head) == 0) {
         folder_set_head(job->dir, head);
         head_unref(head);
     }
@@ -278,16 +198,16 @@ static void commit_announce(struct commit_job *job, const struct store_stat *sta
     folder_seen_locked(job->dir);
 }
 
-/* Puts the held bytes. */
-static int commit_put(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
+/* One request with the held bytes. */
+static int commit_send(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
 {
-    uint64_t len = job->prefix_only ? 0 : job->view.size;
-    uint32_t crc = crc32c(0, job->prefix.data, job->prefix.len);
+    uint64_t len = job->content.prefix_only ? 0 : job->view.size;
+    uint32_t crc = crc32c(0, job->content.prefix.data, job->content.prefix.len);
     int r = len > 0 ? crc32c_fd(job->view.fd, 0, len, crc, &crc) : 0;
     if (r < 0)
         return err_errno(err, r, "cannot read the written bytes");
-    struct store_body body = {.head = job->prefix.data,
-                              .head_len = job->prefix.len,
+    struct store_body body = {.head = job->content.prefix.data,
+                              .head_len = job->content.prefix.len,
                               .fd = len > 0 ? job->view.fd : -1,
                               .len = len};
     struct store_put put = {.if_match = job->if_any ? NULL : job->if_match,
@@ -295,11 +215,88 @@ static int commit_put(struct commit_job *job, struct store_stat *ret_stat, struc
                             .has_crc32c = true,
                             .crc32c = crc};
     r = store_put(job->w->fs->store, job->key, &body, &put, ret_stat, err);
-    if (r < 0)
-        return r;
+    if (r == -EEXIST && job->or_same &&
+        early_is_there(job->w->fs, job->key, job->content.prefix.len + len, crc, ret_stat)) {
+        err_clear(err);
+        r = 0;
+    }
     ret_stat->has_crc32c = true;
     ret_stat->crc32c = crc;
-    commit_adopt(job, ret_stat, crc);
+    return r;
+}
+
+/* Tells the journal of the put that is about to be made: should this process die before it knows
+ * what became of it, the write id tells. */
+static int commit_sign(struct commit_job *job)
+{
+    LOCK_SCOPE(&job->w->fs->mu);
+    return writer_describe_locked(job->w, job->write_id);
+}
+
+/* The directory has a header after all: the held bytes, stored as a file of the version `early`,
+ * belong under the key of a block, and are stored there. */
+static int commit_redirect(struct commit_job *job, const struct store_stat *early,
+                           struct store_stat *ret_stat, struct err *err)
+{
+    struct writer *w = job->w;
+    struct place to;
+    int r;
+    CLEANUP(freep) char *name = strdup(job->place.obj);
+    if (!name)
+        return -ENOMEM;
+    {
+        LOCK_SCOPE(&w->fs->mu);
+        r = place_find(folder_header_locked(job->dir), name, true, &to, err);
+        if (r == 0 && job->own)
+            r = writer_move_locked(w, job->dir, name, &to);
+        if (r == 0) {
+            job->place = to;
+            head_unref(TAKE(job->head));
+            job->head = head_ref(job->dir->head);
+        }
+    }
+    if (r == 0)
+        r = commit_look(job, err);
+    if (r == 0 && !commit_is_whole(job))
+        r = err_set(err, -EINVAL, "not a whole block");
+    if (r < 0) {
+        (void)early_remove(job->dir, name, early->etag, NULL); /* no block: its writer is told */
+        return r;
+    }
+    free(job->key);
+    job->key = fs_key(w->fs, job->dir->path, job->place.obj);
+    job->if_any = false;
+    job->if_match[0] = '\0';
+    job->or_same = true; /* who stored the header may have been faster */
+    if (job->key && job->own)
+        r = commit_sign(job);
+    if (job->key && r == 0)
+        r = commit_send(job, ret_stat, err);
+    if (r == 0)
+        (void)early_remove(job->dir, name, early->etag, NULL); /* a copy that nobody sees */
+    return job->key ? r : -ENOMEM;
+}
+
+/* Stores the held bytes. */
+static int commit_put(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
+{
+    int r = job->early > 0 ? early_note(job->dir, job->note, err) : 0;
+    if (r == 0)
+        r = commit_send(job, ret_stat, err);
+    if (r != 0)
+        return r;
+    int late = early_is_late(job->dir, &job->place, err);
+    if (late < 0 && job->own) {
+        LOCK_SCOPE(&job->w->fs->mu); /* the next try replaces what this one has stored */
+        (void)snprintf(job->w->if_match, sizeof(job->w->if_match), "%s", ret_stat->etag);
+    }
+    if (late > 0) {
+        struct store_stat early = *ret_stat;
+        late = commit_redirect(job, &early, ret_stat, err);
+    }
+    if (late < 0)
+        return late;
+    commit_adopt(job, ret_stat, ret_stat->crc32c);
     commit_announce(job, ret_stat);
     return 0;
 }
@@ -333,14 +330,6 @@ static bool commit_has_cause(struct writer *w, int *ret_error)
     return !w->dropped && w->place.kind != PLACE_SCRATCH && stage_is_dirty(w->stage);
 }
 
-/* Tells the journal of the put that is about to be made: should this process die before it knows
- * what became of it, the write id tells. */
-static int commit_sign(struct commit_job *job)
-{
-    LOCK_SCOPE(&job->w->fs->mu);
-    return writer_describe_locked(job->w, job->write_id);
-}
-
 /* After a write that failed the bytes are not what their writer meant. */
 static int commit_check_writes(struct writer *w, struct err *err)
 {
@@ -351,7 +340,7 @@ static int commit_check_writes(struct writer *w, struct err *err)
 /* The attempt itself, with the bytes held. */
 static int commit_held(struct commit_job *job, enum commit_cause cause, struct err *err)
 {
-    struct store_stat stat;
+    struct store_stat stat = {0};
     int error = 0;
     if (!commit_has_cause(job->w, &error))
         return 0; /* another flush was faster, or it was unlinked meanwhile */
@@ -369,6 +358,18 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
     LOCK_SCOPE(&job->w->fs->mu);
     commit_done_locked(job->w, &stat, job->write_id);
     return COMMIT_STORE;
+}
+
+/* After a header has been stored, or has not: the blocks that came before it. */
+static int commit_follow_up(struct commit_job *job, bool stored, struct err *err)
+{
+    if (job->place.kind != PLACE_HEADER)
+        return 0;
+    int r = stored ? early_settle(job->dir, err) : 0;
+    if (r == 0)
+        early_forget(job->dir, job->note);
+    return r < 0 ? err_prefix(err, r, "stored, but a block that came before it is not in its place")
+                 : 0;
 }
 
 /* The file as its user knows it; the caller's, or NULL. */
@@ -423,7 +424,8 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
         r = commit_held(&job, cause, err);
         stage_settle(w->stage, r == COMMIT_STORE);
         commit_say_decision(&job, cause, r);
-        r = r == COMMIT_STORE ? 0 : r;
+        int followed = commit_follow_up(&job, r == COMMIT_STORE, err);
+        r = r == COMMIT_STORE ? followed : r;
     }
     if (r < 0)
         commit_refuse(w, r, err);
@@ -432,11 +434,12 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
 }
 
 /* The stored bytes are those of the new name, and the writer is its. */
-static int commit_rename(struct writer *w, const struct commit_target *to,
+static int commit_rename(struct commit_job *job, const struct commit_target *to,
                          const struct store_stat *stat)
 {
+    struct writer *w = job->w;
     LOCK_SCOPE(&w->fs->mu);
-    struct writer *old = writer_find_locked(to->dir, to->name, to->place);
+    struct writer *old = writer_find_locked(to->dir, to->name, &job->place);
     if (old && old != w) {
         writer_ref_locked(old);
         writer_unlink_locked(old, false); /* its own store, if any, will meet the new version */
@@ -445,7 +448,7 @@ static int commit_rename(struct writer *w, const struct commit_target *to,
         writer_unref_locked(old);
     }
     commit_done_locked(w, stat, "");
-    return writer_move_locked(w, to->dir, to->name, to->place);
+    return writer_move_locked(w, to->dir, to->name, &job->place);
 }
 
 static bool commit_is_scratch(struct writer *w)
@@ -466,8 +469,10 @@ static int commit_elsewhere(struct writer *w, const struct commit_target *to, bo
         if (r == COMMIT_STORE)
             r = commit_put(&job, ret_stat, err);
         if (r == 0 && move)
-            r = commit_rename(w, to, ret_stat);
+            r = commit_rename(&job, to, ret_stat);
         stage_settle(w->stage, r == 0 && (move || commit_is_scratch(w)));
+        int followed = commit_follow_up(&job, r == 0, err);
+        r = r == 0 ? followed : r;
     }
     commit_job_fini(&job);
     return r;
@@ -490,8 +495,7 @@ static int commit_keep_held(struct commit_job *job, const char *reason, char *re
                             struct err *err)
 {
     struct stage *s = job->w->stage;
-    enum commit_content content = COMMIT_WRONG;
-    (void)commit_look(job, &content, NULL); /* prepares the prefix */
+    (void)commit_look(job, NULL); /* prepares the prefix */
     char write_id[STORE_WRITE_ID_SIZE];
     stage_write_id(s, write_id);
     struct lost_note note = {.store_id = store_id(job->w->fs->store),
@@ -499,12 +503,12 @@ static int commit_keep_held(struct commit_job *job, const char *reason, char *re
                              .if_match = job->if_match,
                              .write_id = write_id,
                              .reason = reason,
-                             .head = job->prefix.data,
-                             .head_len = job->prefix.len,
-                             .incomplete = content != COMMIT_WHOLE && content != COMMIT_HOLES};
+                             .head = job->content.prefix.data,
+                             .head_len = job->content.prefix.len,
+                             .incomplete = !commit_is_whole(job)};
     job->incomplete = note.incomplete;
     struct cache_file none = {.fd = -1};
-    struct cache_file *file = job->prefix_only && !note.incomplete ? &none : stage_file(s);
+    struct cache_file *file = job->content.prefix_only && !note.incomplete ? &none : stage_file(s);
     int r = lost_keep(job->w->fs->cache, file, &note, ret_name, size, err);
     if (r == 0 && !stage_file(s)->name[0])
         stage_set_frozen(s); /* it lies there now: who goes on writing gets a copy */

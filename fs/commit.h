@@ -38,6 +38,7 @@ struct commit_target {
     const char *name;
     const struct place *place;
     const char *if_match; /* of what is there; NULL for whatever is */
+    bool or_same;         /* the same bytes are there already: as good as stored */
 };
 
 /* Stores what a writer holds under another name, for link: the writer goes on as if nothing had

@@ -1,8 +1,10 @@
 #include "fs/mount.h"
 
 #include "base/log.h"
+#include "base/pool.h"
 #include "fs/broker.h"
 #include "fs/drain.h"
+#include "fs/early.h"
 #include "fs/fs.h"
 #include "fs/node.h"
 #include "fs/ops.h"
@@ -383,6 +385,11 @@ static void mount_detach(struct mount *m)
     m->mounted = false;
 }
 
+static void mount_resume_job(void *arg)
+{
+    early_resume(arg);
+}
+
 static int mount_serve(struct mount *m, struct err *err)
 {
     struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -390,6 +397,8 @@ static int mount_serve(struct mount *m, struct err *err)
         return -ENOMEM;
     fuse_loop_cfg_set_max_threads(config, MOUNT_THREADS);
     mount_read_ahead(m->conf->mountpoint);
+    if (!m->conf->read_only && !m->conf->no_delete)
+        (void)pool_submit(m->fs->work, mount_resume_job, m->fs);
     int r = fuse_session_loop_mt(m->session, config);
     fuse_loop_cfg_destroy(config);
     mount_detach(m); /* whoever still asks gets an error */

@@ -66,30 +66,17 @@ struct ops_source {
 };
 
 /* Makes a writer that carries the bytes of a stored object, found by no name. */
-static int ops_source_object(struct fs *fs, struct ops_source *s, const char *name, struct err *err)
+static int ops_source_object(struct ops_source *s, const char *name, struct err *err)
 {
-    struct object *o = NULL;
+    struct store_stat stat;
     if (s->place.kind == PLACE_HEADER || s->place.view != NAME_OBJECT)
         return -EXDEV; /* mv then copies */
-    CLEANUP(freep) char *key = fs_key(fs, s->dir->path, s->place.obj);
-    int r = key ? objects_current(fs->objects, key, NULL, &o, err) : -ENOMEM;
+    int r = writer_carry(s->dir, name, &s->place, &s->w, &stat, err);
     if (r < 0)
         return r;
-    {
-        LOCK_SCOPE(&fs->mu);
-        struct writer_start start = {.dir = s->dir,
-                                     .name = name,
-                                     .place = &s->place,
-                                     .base = o,
-                                     .if_match = object_stat(o)->etag};
-        r = writer_new_locked(fs, &start, &s->w);
-        if (r == 0)
-            writer_unlink_locked(s->w, true);
-    }
     s->stored = true;
-    (void)snprintf(s->etag, sizeof(s->etag), "%s", object_stat(o)->etag);
-    object_unref(o);
-    return r;
+    (void)snprintf(s->etag, sizeof(s->etag), "%s", stat.etag);
+    return 0;
 }
 
 static int ops_source_find(struct ops_job *job, struct ops_source *s, struct err *err)
@@ -112,7 +99,7 @@ static int ops_source_find(struct ops_job *job, struct ops_source *s, struct err
     }
     if (s->place.kind == PLACE_SCRATCH)
         return -ENOENT;
-    return ops_source_object(job->fs, s, job->name, err);
+    return ops_source_object(s, job->name, err);
 }
 
 /* Moves a temporary file to another temporary name: nothing is stored. */
@@ -309,7 +296,7 @@ static void ops_link_job(void *arg)
     struct store_stat stat;
     int r = ops_link_source(job, &s, &err);
     if (r == 0 && !s.w)
-        r = ops_source_object(job->fs, &s, job->node->text, &err);
+        r = ops_source_object(&s, job->node->text, &err);
     if (r == 0)
         r = ops_target_find(job, &t, &err);
     if (r == 0 && t.place.kind == PLACE_SCRATCH)

@@ -38,6 +38,14 @@ bool place_is_scratch(const char *name)
     return false;
 }
 
+/* What rsync calls a part of a matrix until it has all of it. */
+static bool place_is_incoming(const char *name)
+{
+    if (name[0] != '.' || fnmatch(".?*.??????", name, 0) != 0)
+        return false;
+    return name_is_block_like(name + 1) || strncmp(name + 1, "header.json.", 12) == 0;
+}
+
 static int place_plain(const char *name, struct place *ret)
 {
     ret->kind = PLACE_PLAIN;
@@ -46,19 +54,14 @@ static int place_plain(const char *name, struct place *ret)
 }
 
 /* A name without a matrix around it. */
-static int place_find_plain(const char *name, bool make, struct place *ret, struct err *err)
+static int place_find_plain(const char *name, bool make, struct place *ret)
 {
     if (make && strcmp(name, "header.json") == 0) {
         ret->kind = PLACE_HEADER;
         (void)stpcpy(ret->obj, "header");
         return 0;
     }
-    if (make && name_is_block_like(name[0] == '.' ? name + 1 : name)) {
-        (void)err_set(err, -ENODATA, "the directory has no header yet");
-        err_hint(err, "write header.json first: it says what shape and type the blocks have");
-        return -ENODATA;
-    }
-    if (place_is_own_scratch(name)) {
+    if (place_is_own_scratch(name) || place_is_incoming(name)) {
         ret->kind = PLACE_SCRATCH;
         return 0;
     }
@@ -91,7 +94,7 @@ int place_find(const struct header *matrix, const char *name, bool make, struct 
     if (strlen(name) > NAME_MAX)
         return err_set(err, -ENAMETOOLONG, "%.40s...: longer than 255 bytes", name);
     if (!matrix)
-        return place_find_plain(name, make, ret, err);
+        return place_find_plain(name, make, ret);
     if (strcmp(name, "header.json") == 0) {
         ret->kind = PLACE_HEADER;
         (void)stpcpy(ret->obj, "header");

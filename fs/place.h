@@ -9,11 +9,12 @@
 #include "matrix/name.h"
 
 enum place_kind {
-    PLACE_PLAIN,   /* an ordinary object of that name, or a directory */
+    PLACE_PLAIN,   /* an ordinary object of that name, or a directory; also a block whose matrix has
+                      no header yet, see fs/early.h */
     PLACE_HEADER,  /* header.json of a matrix, or of one to be */
     PLACE_BLOCK,   /* a block of a matrix, in one of its views */
-    PLACE_SCRATCH, /* a temporary file of some program, in a matrix; of bmfs's own tools, anywhere:
-                      local to this mount */
+    PLACE_SCRATCH, /* a temporary file of some program, in a matrix; of bmfs's own tools, and
+                      rsync's of blocks and headers, anywhere: local to this mount */
 };
 
 struct place {
@@ -31,7 +32,6 @@ struct place {
  * refused:
  *   -EINVAL    in a matrix: neither block, header nor temporary; or a block outside the grid, or
  *              with another number of axes
- *   -ENODATA   a block's name in a directory that has no header yet
  *   -ENAMETOOLONG
  * Without `make`, -ENOENT for names that no object can have. */
 int place_find(const struct header *matrix, const char *name, bool make, struct place *ret,

@@ -1,6 +1,7 @@
 #include "fs/resolve.h"
 
 #include "fs/commit.h"
+#include "fs/early.h"
 #include "fs/view.h"
 #include "fs/virtual.h"
 #include "fs/writer.h"
@@ -161,6 +162,11 @@ int resolve_place_locked(struct folder *d, const char *name, bool make, struct p
     if (!matrix && !make && resolve_is_new_header_locked(d, name))
         make = true;
     int r = place_find(matrix, name, make, ret, err);
+    if (r == 0 && make && early_is(ret) && d->fs->conf.no_delete) {
+        (void)err_set(err, -ENODATA, "the directory has no header yet");
+        err_hint(err, "a mount that deletes nothing cannot move blocks later: header.json first");
+        return -ENODATA;
+    }
     if (r == 0 && !make && ret->kind == PLACE_SCRATCH &&
         resolve_may_be_stored_locked(d, name, ret)) {
         *ret = (struct place){.kind = PLACE_PLAIN};

@@ -152,6 +152,28 @@ int writer_new_locked(struct fs *fs, const struct writer_start *start, struct wr
     return 0;
 }
 
+int writer_carry(struct folder *d, const char *name, const struct place *place, struct writer **ret,
+                 struct store_stat *ret_stat, struct err *err)
+{
+    struct fs *fs = d->fs;
+    struct object *o = NULL;
+    CLEANUP(freep) char *key = fs_key(fs, d->path, place->obj);
+    int r = key ? objects_current(fs->objects, key, NULL, &o, err) : -ENOMEM;
+    if (r < 0)
+        return r;
+    *ret_stat = *object_stat(o);
+    struct writer_start start = {
+        .dir = d, .name = name, .place = place, .base = o, .if_match = ret_stat->etag};
+    {
+        LOCK_SCOPE(&fs->mu);
+        r = writer_new_locked(fs, &start, ret);
+        if (r == 0)
+            writer_unlink_locked(*ret, true);
+    }
+    object_unref(o);
+    return r;
+}
+
 void writer_ref_locked(struct writer *w)
 {
     w->refs++;

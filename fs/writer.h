@@ -64,6 +64,11 @@ struct writer_start {
  * written, or -ENAMETOOLONG for what no key can be. */
 int writer_new_locked(struct fs *fs, const struct writer_start *start, struct writer **ret);
 
+/* Makes a writer that carries the bytes of a stored object to another name, and is found by none
+ * itself. Blocks. 0 with the version, -ENOENT, or what the store says. */
+int writer_carry(struct folder *d, const char *name, const struct place *place, struct writer **ret,
+                 struct store_stat *ret_stat, struct err *err);
+
 /* Tells the journal of the bytes where they belong, and the write id of the try to store them that
  * is about to be made ("" for none). 0 or -ENOMEM. */
 int writer_describe_locked(struct writer *w, const char *write_id);

@@ -1,9 +1,7 @@
 #include "ops/chol.h"
 
-#include "ops/block.h"
 #include "ops/grain.h"
 #include "ops/inventory.h"
-#include "ops/kernel.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -84,64 +82,6 @@ int chol_plan(const struct chol *c, struct header *ret, struct err *err)
 int chol_check_inputs(const struct chol *c, struct err *err)
 {
     return inventory_check_triangle(c->a, c->upper, err);
-}
-
-/* What rounding may make of two elements that are each other's conjugates: products that were
- * summed in another order differ by a few units in the last place of the largest terms. */
-static double chol_tolerance(struct tile t)
-{
-    double largest = 0;
-    double eps = t.type == 's' || t.type == 'c' ? 0x1p-23 : 0x1p-52;
-    for (int i = 0; i < t.m; i++)
-        largest = fmax(largest, fabs(kernel_real(t, i, i)));
-    return sqrt(eps) * largest;
-}
-
-/* Two elements across the diagonal that do not agree. */
-static int chol_refuse(const struct chol *c, const int64_t at[2], double complex x,
-                       double complex y, struct err *err)
-{
-    long long i = at[0];
-    long long j = at[1];
-    if (c->a->header.dtype.kind != 'c')
-        return err_set(err, -EINVAL,
-                       "%s: not symmetric: (%lld, %lld) is %.6g, (%lld, %lld) is %.6g", c->a->path,
-                       i, j, creal(x), j, i, creal(y));
-    return err_set(err, -EINVAL,
-                   "%s: not Hermitian: (%lld, %lld) is %.6g%+.6gi, (%lld, %lld) is %.6g%+.6gi",
-                   c->a->path, i, j, creal(x), cimag(x), j, i, creal(y), cimag(y));
-}
-
-static int chol_check_tile(const struct chol *c, int64_t block, struct tile t, struct err *err)
-{
-    double most = chol_tolerance(t);
-    int64_t first = grid_block_start(&c->a->header.grid, 0, block);
-    for (int i = 0; i < t.m; i++) {
-        for (int j = 0; j <= i; j++) {
-            double complex x = kernel_element(t, i, j);
-            double complex y = conj(kernel_element(t, j, i));
-            if (cabs(x - y) > most) /* NaN: no */
-                return chol_refuse(c, (const int64_t[]){first + i, first + j}, x, conj(y), err);
-        }
-    }
-    return 0;
-}
-
-int chol_check_hermitian(const struct chol *c, struct err *err)
-{
-    int r = 0;
-    CLEANUP(freep) void *block = block_alloc(c->a, block_elements_max(c->a), err);
-    if (!block)
-        return -ENOMEM;
-    for (int64_t i = 0; r == 0 && i < chol_blocks(c); i++) {
-        const int64_t index[] = {i, i};
-        int n = (int)grid_block_extent(&c->a->header.grid, 0, i);
-        struct tile t = {.a = block, .m = n, .n = n, .ld = n, .type = chol_type(c)};
-        r = block_load(c->a, index, block, &t.fortran, err);
-        if (r == 0)
-            r = chol_check_tile(c, i, t, err);
-    }
-    return r;
 }
 
 /* --- the layout --- */

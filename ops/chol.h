@@ -25,10 +25,6 @@ int chol_plan(const struct chol *c, struct header *ret, struct err *err);
 /* 0 when all blocks are there that will be read; else -ENOENT, naming one. */
 int chol_check_inputs(const struct chol *c, struct err *err);
 
-/* 0 when A's diagonal blocks are Hermitian, up to rounding; else -EINVAL with the elements. What is
- * NaN or infinite is not for this check. Reads them. */
-int chol_check_hermitian(const struct chol *c, struct err *err);
-
 /* How the factor is cut. */
 struct chol_layout {
     int64_t parts;   /* super-blocks along the columns */

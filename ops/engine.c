@@ -259,6 +259,8 @@ struct slot *engine_reload(struct engine *e, struct result *r, int64_t i, int64_
     LOCK_SCOPE(&e->mu);
     struct slot *slot = engine_load_locked(e, r->m, r->turned, &move);
     engine_count_read(e, slot);
+    if (slot && r->follows)
+        slot->follows = r->follows[result_rank(r, i, j)];
     return slot;
 }
 
@@ -290,6 +292,10 @@ void engine_publish(struct engine *e, struct result *r, int64_t i, int64_t j, st
                                      .ordinal = e->stores_asked++};
     e->count.writes++;
     e->count.bytes_written += slot->bytes;
+    if (r->follows) {
+        bool *follows = &r->follows[result_rank(r, i, j)];
+        slot->follows = *follows = *follows || slot->follows;
+    }
     engine_move_locked(e, &e->stores, &move);
 }
 
@@ -310,6 +316,7 @@ static void engine_bind_locked(struct engine_step *s, struct slot *out, struct s
         assert(in); /* engine_step() has looked */
         s->args.in[i] = in->tile;
         s->in_version[i] = in->wanted;
+        out->follows = out->follows || in->follows;
         in->refs++;
     }
 }

@@ -26,6 +26,7 @@ struct slot {
     size_t bytes;
     int refs;         /* the loop nest's, and of what is under way */
     int wanted, made; /* versions, see above */
+    bool follows;     /* see ops/result.h */
 };
 
 struct engine_step {

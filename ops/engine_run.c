@@ -221,7 +221,7 @@ static void engine_run_load_locked(struct engine_thread *t, struct engine_move *
 static int engine_run_prepare(struct engine_move *m, struct publish *p, struct err *err)
 {
     int64_t index[2];
-    const struct result *r = m->result;
+    struct result *r = m->result;
     engine_run_index(m, index);
     m->crc = crc32c(0, m->slot->tile.a, m->slot->bytes);
     int code = r->finite ? engine_run_check(r->m, index, r->turned, m->slot->tile, err) : 0;

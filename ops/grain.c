@@ -54,22 +54,42 @@ static void grain_pair_at(int p, int *ret_i, int *ret_j)
 
 /* --- out += alpha op(in[0]) op(in[1]) --- */
 
+/* Rows and columns of a piece: two grains along the order in which the tile is stored, for OpenBLAS
+ * packs what lies across it once for all of these. */
+static int grain_gemm_size(struct tile t, bool rows)
+{
+    return rows == t.fortran ? 2 * GRAIN : GRAIN;
+}
+
+static int grain_gemm_across(struct tile t)
+{
+    int size = grain_gemm_size(t, false);
+    return (t.n + size - 1) / size;
+}
+
 static int grain_gemm_pieces(const struct step_args *x, int phase)
 {
+    int size = grain_gemm_size(x->out, true);
     (void)phase;
-    return grain_count(x->out.m) * grain_count(x->out.n);
+    return (x->out.m + size - 1) / size * grain_gemm_across(x->out);
 }
 
 static int grain_gemm_run(const struct step_args *x, int phase, int piece, struct err *err)
 {
-    int across = grain_count(x->out.n);
-    int i = piece / across;
-    int j = piece % across;
+    int rows = grain_gemm_size(x->out, true);
+    int columns = grain_gemm_size(x->out, false);
+    int i = piece / grain_gemm_across(x->out) * rows;
+    int j = piece % grain_gemm_across(x->out) * columns;
+    int m = MIN(rows, x->out.m - i);
+    int n = MIN(columns, x->out.n - j);
+    const struct tile *a = &x->in[0];
+    const struct tile *b = &x->in[1];
     (void)phase;
     (void)err;
-    struct tile a = x->transa == 'n' ? grain_rows(x->in[0], i) : grain_columns(x->in[0], i);
-    struct tile b = x->transb == 'n' ? grain_columns(x->in[1], j) : grain_rows(x->in[1], j);
-    kernel_gemm(x->transa, x->transb, x->alpha, a, b, grain_at(x->out, i, j));
+    kernel_gemm(x->transa, x->transb, x->alpha,
+                x->transa == 'n' ? tile_part(*a, i, 0, m, a->n) : tile_part(*a, 0, i, a->m, m),
+                x->transb == 'n' ? tile_part(*b, 0, j, b->m, n) : tile_part(*b, j, 0, n, b->n),
+                tile_part(x->out, i, j, m, n));
     return 0;
 }
 

@@ -2,8 +2,9 @@
 #define BMFS_OPS_GRAIN_H
 
 /* The kinds of steps, cut at the grain: every call of BLAS is by one thread on at most GRAIN rows
- * and columns of what it writes. OpenBLAS's bits depend on how a product is cut, so the grain is
- * part of a result's description and never changes with threads or memory. */
+ * and columns of what it writes, or in a product on two grains beside each other. OpenBLAS's bits
+ * depend on how a product is cut, so the grain is part of a result's description and never changes
+ * with threads or memory. */
 
 #include "ops/step.h"
 

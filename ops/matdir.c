@@ -37,6 +37,8 @@ static int matdir_not_one(const char *path, int fd, struct err *err)
     (void)err_set(err, -EINVAL, "%s: not a matrix: it has no %s", path, matdir_header);
     if (faccessat(fd, "header", F_OK, 0) == 0)
         err_hint(err, "it holds stored objects, not files: mount them with bmfs");
+    else if (faccessat(fd, "block_0_0", F_OK, 0) == 0)
+        err_hint(err, "it holds blocks: write header.json, which says what they are blocks of");
     return -EINVAL;
 }
 

@@ -55,17 +55,18 @@ int record_init(const struct matdir *m, struct record *ret, struct err *err)
     return 0;
 }
 
-int record_check(const struct record *r, const struct matdir *m, const int64_t *index, uint32_t crc,
+int record_check(struct record *r, const struct matdir *m, const int64_t *index, uint32_t crc,
                  struct err *err)
 {
     char name[NAME_FILE_SIZE];
-    int64_t was = r->of ? r->of[grid_rank(&m->header.grid, index)] : -1;
+    int64_t rank = grid_rank(&m->header.grid, index);
+    int64_t was = r->of ? r->of[rank] : -1;
     if (was < 0 || was == crc)
         return 0;
+    r->lost = rank + 1;
     (void)err_set(err, -EBADMSG,
                   "%s/%s: made again, it is not the block that was lost (CRC-32C %08x, was %08x)",
                   m->path, name_file(m->header.grid.ndim, index, name), crc, (unsigned)was);
-    err_hint(err, "what was computed from that one does not fit it: --force makes all anew");
     return -EBADMSG;
 }
 

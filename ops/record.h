@@ -15,14 +15,15 @@
 enum { RECORD_BLOCKS_MAX = 1 << 14 };
 
 struct record {
-    int64_t *of; /* owned: by rank, or -1; NULL: nothing is recorded */
+    int64_t *of;          /* owned: by rank, or -1; NULL: nothing is recorded */
+    _Atomic int64_t lost; /* 1 + the rank of a block that record_check() refused, or 0 */
 };
 
 /* What the header says. 0 or -ENOMEM. */
 int record_init(const struct matdir *m, struct record *ret, struct err *err);
 
 /* 0; -EBADMSG when block `index` had another CRC. */
-int record_check(const struct record *r, const struct matdir *m, const int64_t *index, uint32_t crc,
+int record_check(struct record *r, const struct matdir *m, const int64_t *index, uint32_t crc,
                  struct err *err);
 
 void record_set(struct record *r, const struct matdir *m, const int64_t *index, uint32_t crc);

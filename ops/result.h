@@ -15,8 +15,10 @@ struct result {
     bool finite;  /* a number that is none is an error, -EDOM */
     bool *had;    /* owned: by rank, blocks that were there when the run began */
     struct record
-        record;  /* owned: what blocks were or are; each is for the thread that stores it */
-    bool *there; /* owned: blocks that are there now; guarded by the engine's lock */
+        record;    /* owned: what blocks were or are; each is for the thread that stores it */
+    bool *there;   /* owned: blocks that are there now; guarded by the engine's lock */
+    bool *follows; /* borrowed, for an engine that only counts, or NULL: by rank, grows by the
+                      blocks that are computed from those in it */
 };
 
 /* Lists what is there. 0 or -errno. The caller sets the flags. */

@@ -1,6 +1,12 @@
 #include "ops/run.h"
 
+#include "base/buf.h"
+#include "matrix/name.h"
+
 #include <errno.h>
+#include <stdlib.h>
+
+enum { RUN_NAMES_MAX = 12 }; /* blocks named in a hint */
 
 static int run_result(const struct run_algorithm *a, const struct matdir *out, bool fresh,
                       struct result *ret, struct err *err)
@@ -32,6 +38,56 @@ int run_plan(const struct run_algorithm *a, const struct matdir *out, bool fresh
     *ret = (struct engine_count){0};
     int r = run_result(a, out, fresh, &result, err);
     return r < 0 ? r : run_once(a, &result, &dry, ret, err);
+}
+
+int run_dependents(const struct run_algorithm *a, const struct matdir *out, int64_t rank,
+                   bool **ret, struct err *err)
+{
+    static const struct engine_conf dry = {.threads = 1, .dry = true};
+    CLEANUP(result_fini) struct result result = {0};
+    CLEANUP(freep) bool *follows = calloc((size_t)grid_blocks(&out->header.grid) + 1, sizeof(bool));
+    if (!follows) {
+        (void)err_set(err, -ENOMEM, "%s: out of memory", out->path);
+        return -ENOMEM;
+    }
+    int r = run_result(a, out, true, &result, err);
+    if (r < 0)
+        return r;
+    follows[rank] = true;
+    result.follows = follows;
+    r = run_once(a, &result, &dry, NULL, err);
+    follows[rank] = false;
+    if (r < 0)
+        return r;
+    *ret = TAKE(follows);
+    return 0;
+}
+
+/* A block that was lost could not be made again as it was: says which others it was used for. */
+static void run_hint_dependents(const struct run_algorithm *a, const struct matdir *out,
+                                int64_t rank, struct err *err)
+{
+    CLEANUP(freep) bool *follows = NULL;
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(ERR_HINT_MAX);
+    char name[NAME_FILE_SIZE];
+    const struct grid *g = &out->header.grid;
+    int64_t count = 0;
+    if (run_dependents(a, out, rank, &follows, NULL) < 0)
+        return;
+    for (int64_t i = 0; i < grid_blocks(g); i++) {
+        int64_t index[GRID_NDIM_MAX];
+        if (!follows[i])
+            continue;
+        grid_unrank(g, i, index);
+        if (count++ < RUN_NAMES_MAX)
+            (void)buf_printf(&text, "%s%s", count > 1 ? ", " : "", name_file(g->ndim, index, name));
+    }
+    if (count > RUN_NAMES_MAX)
+        (void)buf_printf(&text, " and %lld more", (long long)count - RUN_NAMES_MAX);
+    if (count > 0)
+        err_hint(err, "the one that was lost is in %s: --force makes all anew", buf_text(&text));
+    else
+        err_hint(err, "no other block was computed from it; --force makes all anew");
 }
 
 static void run_add(struct engine_count *sum, const struct engine_count *c)
@@ -72,6 +128,8 @@ int run_do(const struct run_algorithm *a, const struct matdir *out, const struct
         run_add(ret, &one);
         if (one.writes > 0)
             record_save(&result.record, out);
+        if (result.record.lost > 0)
+            run_hint_dependents(a, out, result.record.lost - 1, err);
     } while (r == -EAGAIN);
     return r < 0 ? r : matdir_sync(out, err);
 }

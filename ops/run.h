@@ -25,6 +25,11 @@ struct run_algorithm {
 int run_plan(const struct run_algorithm *a, const struct matdir *out, bool fresh,
              struct engine_count *ret, struct err *err);
 
+/* Which blocks are computed from the one of that rank: *ret, by rank, for the caller to free. 0 or
+ * -errno. */
+int run_dependents(const struct run_algorithm *a, const struct matdir *out, int64_t rank,
+                   bool **ret, struct err *err);
+
 /* Makes every block of `out` that is not there. 0, or -errno; *ret is set in either case. Sets the
  * watch's total. */
 int run_do(const struct run_algorithm *a, const struct matdir *out, const struct run_conf *conf,

@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum {
-    HTTP_POLL_MS = 1000,          /* how often time is looked at while nothing moves */
+    HTTP_POLL_MS = 1000,          /* time is looked at no less often while nothing moves */
     HTTP_BUFFER_IN = 128 * 1024,  /* bytes curl receives at once */
     HTTP_BUFFER_OUT = 128 * 1024, /* bytes curl sends at once; a slot keeps both */
 };
@@ -331,6 +331,13 @@ static int http_check(struct http_transfer *t)
     return 0;
 }
 
+/* How long curl may wait: no longer than until silence has lasted too long. */
+static int http_wait_ms(const struct http_transfer *t)
+{
+    int64_t left_ms = t->moved_ms + t->http->call_time_ms - clock_ms();
+    return (int)MAX(MIN(left_ms, (int64_t)HTTP_POLL_MS), (int64_t)1);
+}
+
 /* Runs the transfer to its end; what curl says about it, or CURLE_OK while t->code says it. Names
  * are looked up in a thread of curl's; one that is stuck is left to itself (CURLOPT_QUICK_EXIT), or
  * taking the handle out would wait for it. */
@@ -350,7 +357,7 @@ static CURLcode http_run(struct http_transfer *t)
         if (t->code < 0)
             break;
         if (m == CURLM_OK)
-            m = curl_multi_poll(multi, NULL, 0, HTTP_POLL_MS, NULL);
+            m = curl_multi_poll(multi, NULL, 0, http_wait_ms(t), NULL);
     }
     const CURLMsg *msg = running ? NULL : curl_multi_info_read(multi, &left);
     CURLcode code = m != CURLM_OK ? CURLE_OUT_OF_MEMORY : CURLE_OK;

@@ -197,25 +197,46 @@ static void compute_report(struct cmd_call *call, const struct compute *c, const
                 seconds, gflops, text_bytes((double)n->bytes_read, bytes), busy * 100);
 }
 
-/* Makes the output, or takes up the one that is there. */
-static int compute_open(const struct cmd_call *call, const struct compute *c, struct matdir *ret,
-                        struct err *err)
+/* Opens the output that is there to go on with it: with the code that it was begun with, which may
+ * start the program again. 0, or -ENOENT when there is none. */
+static int compute_take_up(const struct compute *c, struct matdir *ret, struct err *err)
 {
-    const struct output out = compute_output(call, c);
     struct matdir there = MATDIR_NONE;
-    if (!compute_conf(call)->resume || matdir_open(c->path, &there, NULL) < 0)
-        return output_make(&out, &c->header, ret, err);
+    if (matdir_open(c->path, &there, NULL) < 0)
+        return -ENOENT; /* or what cannot become one: compute_open() will say so */
     int r = pin_core(job_core(&there.header), err);
     if (r < 0)
         r = err_prefix(err, r, "%s", c->path);
     else
         r = job_check(c->path, &there.header, &c->header, err);
-    if (r < 0) {
+    if (r < 0)
         matdir_close(&there);
+    else
+        *ret = there;
+    return r;
+}
+
+/* Makes the output, or takes up the one that is there. */
+static int compute_open(const struct cmd_call *call, const struct compute *c, struct matdir *ret,
+                        struct err *err)
+{
+    const struct output out = compute_output(call, c);
+    int r = compute_conf(call)->resume ? compute_take_up(c, ret, err) : -ENOENT;
+    return r == -ENOENT ? output_make(&out, &c->header, ret, err) : r;
+}
+
+int compute_is_done(const struct cmd_call *call, struct compute *c, struct err *err)
+{
+    struct engine_count n = {0};
+    CLEANUP(matdir_close) struct matdir there = MATDIR_NONE;
+    int r = job_describe(&c->job, &c->header, err);
+    if (r < 0 || !compute_conf(call)->resume)
         return r;
-    }
-    *ret = there;
-    return 0;
+    r = compute_take_up(c, &there, err);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    r = run_plan(&c->algorithm, &there, false, &n, err);
+    return r < 0 ? r : n.tasks == 0;
 }
 
 static int compute_verify(struct cmd_call *call, const struct compute *c, const struct matdir *out,

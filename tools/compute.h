@@ -61,6 +61,10 @@ int compute_begin(const struct cmd_call *call, struct compute *c, struct err *er
 /* Whether the output can be made: see tools/output.h. Before the inputs are looked at closely. */
 int compute_check(const struct cmd_call *call, const struct compute *c, struct err *err);
 
+/* With --resume: 1 when the output is complete, and made by the same job; 0 when there is something
+ * to do. May start the program again. Or -errno. */
+int compute_is_done(const struct cmd_call *call, struct compute *c, struct err *err);
+
 /* Prints the plan, or makes the output, checks it and reports. Returns an exit status of 0 or 1, or
  * -errno. */
 int compute_run(struct cmd_call *call, struct compute *c, struct err *err);

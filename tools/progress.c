@@ -25,8 +25,9 @@ enum {
     PROGRESS_COLUMNS = 80, /* of a terminal that does not say */
 };
 
-static const int64_t progress_delay_ns = 1000000000;  /* auto shows nothing before */
-static const int64_t progress_pause_ns = 30000000000; /* between two lines of a log */
+static const int64_t progress_delay_ns = 1000000000; /* auto shows nothing before */
+static const int64_t progress_least_ns = 5000000000; /* between two lines of a log */
+static const int64_t progress_most_ns = 30000000000;
 static const int progress_signal[PROGRESS_SIGNALS] = {SIGINT, SIGTERM, SIGUSR1};
 
 static int progress_wake_fd = -1; /* written before the handlers are there */
@@ -164,8 +165,11 @@ static bool progress_is_due(const struct progress *p, const struct progress_view
 {
     if (p->mode == PROGRESS_NONE || v->total == 0 || clock_ns() < p->quiet_until_ns)
         return false;
-    return p->mode == PROGRESS_BAR || progress_percent(v) / 10 > p->shown_tenth ||
-           clock_ns() - p->shown_ns >= progress_pause_ns;
+    if (p->mode == PROGRESS_BAR)
+        return true;
+    int64_t pause_ns = clock_ns() - p->shown_ns;
+    return pause_ns >= progress_most_ns ||
+           (pause_ns >= progress_least_ns && progress_percent(v) / 10 > p->shown_tenth);
 }
 
 /* What became of the output, and how to go on. */

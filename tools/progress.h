@@ -9,10 +9,10 @@
  * second one ends it as it is. Nothing else needs to be undone: what has a name is complete.
  *
  *   bar   a line that is redrawn, on a terminal
- *   log   a plain line every 30 seconds or 10 %, and one at 100 %
+ *   log   a plain line for every 10 %, but 5 to 30 seconds apart, and one at 100 %
  *   json  the same as objects
- *   auto  bar if standard error is a terminal that can, and CI is not set; else log. Nothing in the
- *         first second. */
+ *   auto  bar if standard error is a terminal that can, and CI is not set; else log. No bar in the
+ *         first second, and no last line after a log that was empty. */
 
 #include "base/err.h"
 #include "ops/watch.h"

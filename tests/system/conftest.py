@@ -13,6 +13,10 @@ def pytest_addoption(parser):
                      help="run no S3 server: tests of both kinds of bucket run on directories only")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: it measures time, and nothing else ought to be running")
+
+
 @pytest.fixture(autouse=True)
 def no_mount_outlives_its_test():
     older = len(kit.MOUNTS)  # of fixtures that serve more than one test

@@ -1,6 +1,7 @@
 """What the mounted tests share: buckets of both kinds, mounts, and looking at them from outside."""
 
 import contextlib
+import http.client
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BMFS_BUILD", ROOT / "build")).resolve()
 FIXTURES = ROOT / "tests/fixtures/numpywren"
 PREFIX = "numpywren.objects/"
+SETTLE = "bmfs-settle-"  # no bucket's name: see Server.settle
 
 
 def wait_for(condition, seconds=20.0, what="the condition"):
@@ -121,7 +123,7 @@ class Server:
         for line in (self.folder / "env").read_text().splitlines():
             name, _, value = line.removeprefix("export ").partition("=")
             self.env[name] = value.strip("'\"")
-        self.count = 0
+        self.count = self.asked = 0
 
     def client(self):
         import boto3
@@ -140,19 +142,38 @@ class Server:
 
     def lines(self):
         """How many requests were logged so far: a mark for requests()."""
-        return len(self.requests(0))
+        self.settle()
+        return len(self.logged(0))
 
-    def requests(self, mark):
-        """(method, target, status, bytes, range) of each request since a mark."""
+    def logged(self, mark):
         out = subprocess.run([ROOT / "tests/rgw/requests", self.folder, str(mark)], check=True,
                              capture_output=True, text=True, timeout=60).stdout
+        return out.splitlines()
+
+    def settle(self):
+        """The server writes a line after its reply, and seconds after it when the machine is busy:
+        waits for the line of a request that is made now."""
+        self.asked += 1
+        target = f"/{SETTLE}{self.asked}"
+        host = urllib.parse.urlsplit(self.env["AWS_ENDPOINT_URL"])
+        connection = http.client.HTTPConnection(host.hostname, host.port, timeout=60)
+        connection.request("HEAD", target)
+        connection.getresponse().read()
+        connection.close()
+        wait_for(lambda: any(line.split(" ")[1] == target for line in self.logged(0)), 60,
+                 "the server's log")
+
+    def requests(self, mark):
+        """(method, target, status, bytes, range) of each request since a mark, without settle()'s."""
         return [(m, urllib.parse.unquote(t), int(s), int(b), r)
-                for m, t, s, b, r in (line.split(" ", 4) for line in out.splitlines())]
+                for m, t, s, b, r in (line.split(" ", 4) for line in self.logged(mark))
+                if SETTLE not in t]
 
     def settled_requests(self, mark):
-        """The same once the log has stopped growing: the server writes a line after its reply."""
+        """The same once nothing is asked any more."""
         last = None
         while True:
+            self.settle()
             now = self.requests(mark)
             if now == last:
                 return now

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -223,7 +224,6 @@ def test_solve_wants_a_whole_factor(matrices):
     m = matrices
     store(m / "A", spd(30), (8, 8))
     store(m / "B", normal((30, 2)), (8, 2))
-    refused(2, "A: not a factor", "solve", m / "A", m / "B", m / "X", hint="bm chol")
     good("chol", m / "A", m / "L")
     refused(2, "do not hold a column of B's blocks", "solve", "--memory", 800, m / "L", m / "B",
             m / "X", hint="--memory 992")
@@ -232,6 +232,94 @@ def test_solve_wants_a_whole_factor(matrices):
     refused(6, "L/block_2_1: the block is missing", "gemm", m / "L", m / "B", m / "X")
     good("chol", "--resume", m / "A", m / "L")
     good("solve", m / "L", m / "B", m / "X")
+
+
+# --- systems with the matrix itself ---
+
+@pytest.mark.parametrize("options", [[], ["--uplo", "u"], ["--reg", "0.5"]])
+def test_solve_factors_a_matrix_first(matrices, options):
+    m = matrices
+    a, rhs = spd(41, "c16"), normal((41, 9), 7, "c16")
+    store(m / "A", a, (8, 8))
+    store(m / "B", rhs, (8, 4))
+    report = good("solve", "--verify", "--json", *options, m / "A", m / "B", m / "X").json()
+    if "--reg" in options:
+        a = a + 0.5 * np.eye(41)
+    x = load(m / "X")
+    scale = np.linalg.norm(a) * np.linalg.norm(x) + np.linalg.norm(rhs)
+    assert error(rhs, a @ x, scale, 41) < 30
+    assert report["residual"] < 30 and report["factor"]["residual"] < 30
+    assert report["output"] == str(m / "X")
+    assert not (m / "X.factor").exists()
+    good("chol", *options, m / "A", m / "L")
+    good("solve", m / "L", m / "B", m / "Y")
+    assert (load(m / "Y") == x).all()
+
+
+def test_solve_keeps_the_factor_where_it_is_told_to(plain):
+    store(plain / "A", spd(30), (8, 8))
+    store(plain / "B", normal((30, 2)), (8, 2))
+    words = ["solve", "--factor", plain / "F", plain / "A", plain / "B", plain / "X"]
+    good(*words)
+    good("chol", plain / "A", plain / "L")
+    assert good("diff", plain / "F", plain / "L")
+    refused(2, "F: it is a factor: --factor", "solve", "--factor", plain / "G", plain / "F",
+            plain / "B", plain / "Y")
+    refused(7, "X: it exists already", *words)
+    good("rm", plain / "X")
+    refused(7, "F: it exists already", *words)
+    good(*words, "--force")
+    refused(2, "B: the output is an input too", *words[:2], plain / "B", *words[3:], "--force")
+    assert (load(plain / "B") == normal((30, 2))).all()
+
+
+def test_solve_plans_factor_and_solution(plain):
+    store(plain / "A", spd(60), (8, 8))
+    store(plain / "B", normal((60, 10)), (8, 5))
+    words = ["solve", plain / "A", plain / "B", plain / "X", "--memory", "6000"]
+    text = good(*words, "--plan").out.decode()
+    assert text.startswith(f"factor {plain}/X.factor\ntasks ")
+    assert f"\nsolution {plain}/X\ntasks " in text
+    plan = good(*words, "--plan", "--json").json()
+    assert not (plain / "X").exists() and not (plain / "X.factor").exists()
+    run = good(*words, "--json").json()
+    for field in ("bytes_read", "bytes_written", "flops", "super_blocks", "requests"):
+        assert plan[field] == run[field], field
+        assert plan["factor"][field] == run["factor"][field], field
+
+
+def test_solve_goes_on_with_factor_and_solution(plain):
+    store(plain / "A", spd(60), (8, 8))
+    store(plain / "B", normal((60, 10)), (8, 5))
+    words = ["solve", "--resume", plain / "A", plain / "B", plain / "X"]
+    good(*words[:1], *words[2:])
+    want = load(plain / "X")
+    os.unlink(plain / "X/block_3_1")
+    report = good(*words, "--json").json()  # the factor is gone: made again, and removed again
+    assert report["factor"]["tasks"]["done"] > 0
+    assert (load(plain / "X") == want).all() and not (plain / "X.factor").exists()
+    assert "factor" not in good(*words, "--json").json()  # nothing to do
+    shutil.rmtree(plain / "X")
+    good("chol", plain / "A", plain / "X.factor")  # as if killed between the two
+    os.unlink(plain / "X.factor/block_7_2")
+    report = good(*words, "--json").json()
+    assert report["factor"]["requests"]["write"] == 1
+    assert (load(plain / "X") == want).all() and not (plain / "X.factor").exists()
+    np.save(plain / "A/block_1_0.npy", np.ones((8, 8)))
+    os.rename(plain / "A/block_1_0.npy", plain / "A/block_1_0")
+    os.unlink(plain / "X/block_3_1")
+    refused(2, "X: an input changed", *words)
+    assert not (plain / "X.factor").exists()
+
+
+def test_solve_says_why_there_is_no_factor(plain):
+    store(plain / "A", -spd(20), (8, 8))
+    store(plain / "B", normal((20, 2)), (8, 2))
+    store(plain / "C", normal((20, 20)), (8, 8))
+    refused(3, "A: leading minor of order 1 is not positive definite", "solve", plain / "A",
+            plain / "B", plain / "X", hint="--reg")
+    refused(2, "C: not symmetric", "solve", plain / "C", plain / "B", plain / "X")
+    assert sorted(p.name for p in plain.iterdir()) == ["A", "B", "C"]
 
 
 # --- a long k ---
@@ -295,7 +383,8 @@ def test_a_block_that_is_lost_later_is_made_again_or_the_difference_is_named(mat
         f.write(wrong)
     os.unlink(m / "L/block_1_1")
     refused(2, "L/block_1_1: made again, it is not the block that was lost", "chol", "--resume",
-            m / "A", m / "L", hint="--force makes all anew")
+            m / "A", m / "L", hint="the one that was lost is in block_2_1, block_2_2, block_3_1, "
+            "block_3_2, block_3_3: --force makes all anew")
     assert not (m / "L/block_1_1").exists()
     good("chol", "--force", m / "A", m / "L")
     assert residual(a, factor(m / "L")) < 30

@@ -18,7 +18,7 @@ import proxy as faults  # noqa: E402
 
 TIMEOUT_S = 2  # what the mount is told
 STEP_S = 3 * TIMEOUT_S + 2  # the longest that any step may take: see `--timeout`
-NTH_MAX = 12  # no scenario makes as many requests
+NTH_MAX = 24  # no scenario makes as many requests
 OLD, NEW = 1.0, 2.0
 SIDE = 160  # a block of 200 KiB: two ranged GETs
 
@@ -151,8 +151,25 @@ class Make:
         assert stored == kit.header([4, 4], [2, 2]) or (not done and stored is None)
 
 
+class Gather:
+    """A header that comes after its blocks, which are then put in their places."""
+
+    def prepare(self, s):
+        s.path.mkdir(exist_ok=True)
+        (s.path / "block_0_1").write_bytes(block(OLD))
+
+    def act(self, s):
+        (s.path / "header.json").write_bytes(kit.header([SIDE, 2 * SIDE], [SIDE, SIDE]))
+
+    def check(self, s, done, result):
+        early, stored = s.object("block_0_1"), s.object(BLOCKS[1])
+        assert (early, stored) == (None, block(OLD)) or (not done and early == block(OLD))
+        assert not done or s.object("header")
+        assert not done or (s.path / "block_0_1").read_bytes() == block(OLD)
+
+
 SCENARIOS = {c.__name__.lower(): c() for c in
-             (Read, List, Stat, Create, Overwrite, Rename, Unlink, Make)}
+             (Read, List, Stat, Create, Overwrite, Rename, Unlink, Make, Gather)}
 
 
 def lost(mount):

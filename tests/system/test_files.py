@@ -195,10 +195,6 @@ def test_names_that_no_matrix_holds_are_refused(matrix):
         assert failed.value.errno == 22, name
     with pytest.raises(PermissionError):
         (matrix.path / "A/sub").mkdir()
-    with pytest.raises(OSError) as failed:
-        (matrix.path / "block_0_0").write_bytes(b"x")
-    assert failed.value.errno == 61
-    assert "write header.json first" in matrix.errors()
 
 
 def test_temporary_files_are_local(matrix, bucket, tmp_path):

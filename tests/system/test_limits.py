@@ -14,7 +14,8 @@ import kit
 import numpy as np
 import pytest
 
-SANITIZED = re.search("asan|tsan", str(kit.BUILD))  # they take memory
+from tools_kit import SANITIZED  # they take memory
+
 SIDE = 1024  # blocks of 8 MiB
 
 
@@ -131,16 +132,23 @@ def test_fio_verifies_what_it_wrote(mount, job):
         assert again.returncode == 0, again.stdout + again.stderr
 
 
+def level(points):
+    """Whether no more descriptors are open than after a third of the time."""
+    return points[-1][1] <= points[len(points) // 3][1] + 8
+
+
 def test_a_long_mixed_load_leaks_nothing(s3_bucket, tmp_path):
-    """Memory, descriptors and nodes after a warm-up, and after all the minutes."""
+    """Memory and descriptors after a warm-up, and after all the minutes, or somewhat more where a
+    busy machine is not warm by then."""
     minutes = float(os.environ.get("BMFS_SOAK_MINUTES", 0.1))
     kit.put_matrix(s3_bucket, "A", np.zeros((16 * 256, 256)), (256, 256))
     with kit.Mount(s3_bucket, tmp_path, "--cache-size", "64MiB") as m:
         end = time.monotonic() + minutes * 60
+        ended = threading.Event()
 
         def work(i):
             turn = 0
-            while time.monotonic() < end:
+            while not ended.is_set():
                 turn += 1
                 path = m.path / f"A/block_{(i + turn) % 16}_0"
                 try:
@@ -160,14 +168,15 @@ def test_a_long_mixed_load_leaks_nothing(s3_bucket, tmp_path):
         for t in threads:
             t.start()
         points = []
-        while time.monotonic() < end:
+        while time.monotonic() < end or not (level(points) or time.monotonic() > end + 60):
             time.sleep(min(60, minutes * 6))
             points.append((rss_kib(m) / 1024, descriptors(m)))
+        ended.set()
         for t in threads:
             t.join(timeout=60)
         print("MiB, descriptors:", [(round(a, 1), b) for a, b in points])
+        assert level(points), points
         warm, last = points[len(points) // 3], points[-1]
-        assert last[1] <= warm[1] + 8, points
         if "BMFS_SOAK_MINUTES" in os.environ:  # seconds are no time for memory to level off
             assert last[0] <= warm[0] * 1.05 + 1, points
         subprocess.run(["ls", "-lR", m.path], check=True, stdout=subprocess.DEVNULL, timeout=60)

@@ -13,6 +13,8 @@ import kit
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT_S = 2
 LIMIT_S = 2 * TIMEOUT_S + 3  # a try, one more, and the machine's share
 SIDE = 256

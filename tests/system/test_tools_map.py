@@ -215,8 +215,11 @@ def test_a_failure_lets_those_under_way_end_and_starts_no_other(plain, tmp_path)
     store(plain / "A", normal((8, 2)), (2, 2))
     fails("A/block_0_0: the command ended with exit status 1", plain / "A", plain / "B", "--jobs",
           "2", "--", "sh", "-c",
-          'if [ $BM_BLOCK = block_0_0 ]; then until [ -e "$0/go" ]; do sleep 0.02; done; exit 1; fi;'
-          ' : > "$0/go"; sleep 0.5; exec cat', tmp_path)
+          'if [ $BM_BLOCK = block_0_0 ]; then echo $$ > "$0/tmp"; mv "$0/tmp" "$0/pid";'
+          ' until [ -e "$0/go" ]; do sleep 0.02; done; exit 1; fi;'
+          ' : > "$0/go"; until [ -e "$0/pid" ]; do sleep 0.02; done;'
+          ' while kill -0 $(cat "$0/pid"); do sleep 0.02; done 2>/dev/null;'  # until it is noticed
+          ' sleep 0.2; exec cat', tmp_path)
     assert names(plain / "B") == ["block_1_0", "header.json"]
 
 

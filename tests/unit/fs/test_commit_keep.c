@@ -161,8 +161,8 @@ static void commit_stores_what_came_in_too_many_pieces_when_asked_to(void **stat
     (void)lab_put_text(&lab, "B/header", header);
     struct writer *w = lab_create(&lab, "B/", "block_0.raw", &code);
     assert_non_null(w);
-    for (size_t at = len; at > 0; at -= 2)
-        assert_int_equal(lab_write(w, "x", 1, at - 1), 0);
+    for (size_t at = 1; at < len; at += 2)
+        assert_int_equal(lab_write(w, "x", 1, at), 0);
     assert_int_equal(lab_write(w, zeros, len, 0), 0); /* nobody knows any more */
     assert_int_equal(commit(w, COMMIT_FLUSH, &lab.err), COMMIT_WAITS);
     assert_int_equal(commit(w, COMMIT_SYNC, &lab.err), 0);

@@ -163,6 +163,36 @@ static void chol_takes_up_what_is_there(void **state)
     }
 }
 
+/* A block goes into those to its right; those below its row's place on the diagonal; and all that
+ * follows from these. */
+static bool chol_follows(int64_t i, int64_t j, const int64_t lost[2])
+{
+    bool is_it = i == lost[0] && j == lost[1];
+    return j <= i && !is_it && ((i == lost[0] && j >= lost[1]) || j >= lost[0]);
+}
+
+static void chol_knows_what_is_computed_from_a_block(void **state)
+{
+    static const int64_t lost[][2] = {{0, 0}, {3, 1}, {5, 0}, {5, 5}, {4, 3}};
+    CLEANUP(scratch_fini) struct scratch s;
+    (void)state;
+    scratch_init(&s);
+    CLEANUP(matdir_close) struct matdir a = chol_kernel(&s, "A", 1, 0);
+    for (int64_t tiles = 3; tiles < 40; tiles += 6) {
+        struct chol c = chol_of(&a, tiles);
+        const struct run_algorithm algorithm = chol_algorithm(&c);
+        for (size_t at = 0; at < ARRAY_SIZE(lost); at++) {
+            CLEANUP(freep) bool *follows = NULL;
+            int64_t rank = grid_rank(&a.header.grid, lost[at]);
+            assert_int_equal(run_dependents(&algorithm, &a, rank, &follows, NULL), 0);
+            for (int64_t i = 0; i < 6; i++) {
+                for (int64_t j = 0; j < 6; j++)
+                    assert_int_equal(follows[i * 6 + j], chol_follows(i, j, lost[at]));
+            }
+        }
+    }
+}
+
 static void chol_says_where_it_fails(void **state)
 {
     CLEANUP(scratch_fini) struct scratch s;
@@ -204,6 +234,7 @@ int main(void)
         cmocka_unit_test(chol_verify_sees_one_wrong_element),
         cmocka_unit_test(chol_of_two_runs_that_differ_is_one_of_them),
         cmocka_unit_test(chol_takes_up_what_is_there),
+        cmocka_unit_test(chol_knows_what_is_computed_from_a_block),
         cmocka_unit_test(chol_says_where_it_fails),
         cmocka_unit_test(chol_needs_three_blocks_of_memory),
     };
