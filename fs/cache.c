@@ -67,6 +67,11 @@ char *cache_default_dir(void)
     return asprintf(&dir, "%s/bmfs-%u", base, (unsigned)geteuid()) < 0 ? NULL : dir;
 }
 
+int cache_open_folder(const char *dir, int *ret_fd, struct err *err)
+{
+    return cache_dir_open(dir, ret_fd, err);
+}
+
 void cache_id(const char *store_id, const char *key, const char *etag, char ret[CACHE_ID_SIZE])
 {
     unsigned char digest[32] = {0};

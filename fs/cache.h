@@ -49,6 +49,10 @@ struct cache_file {
  * user's own. Returns a new string or NULL (out of memory). */
 char *cache_default_dir(void);
 
+/* Opens a cache folder without a mount, with the same checks: -EACCES when it is not this user's
+ * alone. */
+int cache_open_folder(const char *dir, int *ret_fd, struct err *err);
+
 /* 0; -EMEDIUMTYPE for a network file system that was not named; -EACCES when the folder is another
  * user's or open to others; -errno of the file system. The private files of mounts that died are
  * salvaged, then removed. */

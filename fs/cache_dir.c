@@ -49,15 +49,23 @@ static bool cache_dir_is_remote(int fd)
     return false;
 }
 
-int cache_dir_make(const char *path, bool any_fs, int *ret_fd, struct err *err)
+/* How the last part of a path may be followed. In a folder such as /var/tmp anybody could have laid
+ * a link there; nobody but its owner can exchange one that is ours. */
+static int cache_dir_follow(const char *path)
 {
     struct stat st;
-    if (mkdir(path, 0700) < 0 && errno != EEXIST) {
-        int r = err_errno(err, -errno, "cannot make the cache folder %s", path);
-        err_hint(err, "name another folder with --cache-dir");
-        return r;
-    }
-    CLEANUP(closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ours = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && st.st_uid == geteuid();
+    return ours ? 0 : O_NOFOLLOW;
+}
+
+int cache_dir_open(const char *path, int *ret_fd, struct err *err)
+{
+    struct stat st;
+    CLEANUP(closep)
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | cache_dir_follow(path));
+    if (fd < 0 && (errno == ELOOP || errno == ENOTDIR) && lstat(path, &st) == 0 &&
+        S_ISLNK(st.st_mode))
+        return err_set(err, -EACCES, "cache folder %s is another user's symbolic link", path);
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_errno(err, -errno, "cache folder %s", path);
     if (st.st_uid != geteuid() || (st.st_mode & 022) != 0) {
@@ -66,6 +74,21 @@ int cache_dir_make(const char *path, bool any_fs, int *ret_fd, struct err *err)
         err_hint(err, "name a folder of your own with --cache-dir, or: chmod 700 %s", path);
         return -EACCES;
     }
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+int cache_dir_make(const char *path, bool any_fs, int *ret_fd, struct err *err)
+{
+    if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+        int r = err_errno(err, -errno, "cannot make the cache folder %s", path);
+        err_hint(err, "name another folder with --cache-dir");
+        return r;
+    }
+    CLEANUP(closep) int fd = -1;
+    int r = cache_dir_open(path, &fd, err);
+    if (r < 0)
+        return r;
     if (!any_fs && cache_dir_is_remote(fd)) {
         (void)err_set(err, -EMEDIUMTYPE, "%s is on a network file system", path);
         err_hint(err, "name a folder on a local disk with --cache-dir");

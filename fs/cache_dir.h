@@ -12,8 +12,12 @@ enum {
     CACHE_DIR_MOUNT_DIGITS = 32, /* of a mount's random id */
 };
 
-/* Opens `path`, making it with mode 0700 (parents must exist). -EMEDIUMTYPE for a network file
- * system unless `any_fs`; -EACCES when it is not this user's alone. */
+/* Opens a folder that is this user's alone: another one could put into it what is stored or read in
+ * our name. -EACCES when it is not, or when it is reached by somebody else's symbolic link. */
+int cache_dir_open(const char *path, int *ret_fd, struct err *err);
+
+/* The same, making it with mode 0700 (parents must exist). -EMEDIUMTYPE for a network file system
+ * unless `any_fs`. */
 int cache_dir_make(const char *path, bool any_fs, int *ret_fd, struct err *err);
 
 /* Marks the folder as a cache, so that backups may leave it out (bford.info/cachedir). */

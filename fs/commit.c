@@ -179,23 +179,23 @@ static void commit_adopt(struct commit_job *job, const struct store_stat *stat, 
         stage_set_frozen(job->w->stage);
 }
 
-/* Tells the directory what has changed. */
-static int commit_announce(struct commit_job *job, const struct store_stat *stat)
+/* Tells the directory what has changed. That cannot fail, for it is stored: a header that does not
+ * fit into memory is asked for again. */
+static void commit_announce(struct commit_job *job, const struct store_stat *stat)
 {
-    int r = 0;
-    if (job->place.kind == PLACE_HEADER) {
-        struct head *head = NULL;
-        r = head_new(stat, buf_text(&job->content.prefix), job->content.prefix.len, &head);
-        if (r == 0) {
-            folder_set_head(job->dir, head);
-            head_unref(head);
-        }
+    struct head *head = NULL;
+    bool is_header = job->place.kind == PLACE_HEADER;
+    if (is_header &&
+        head_new(stat, buf_text(&job->content.prefix), job->content.prefix.len, &head) == 0) {
+        folder_set_head(job->dir, head);
+        head_unref(head);
     }
     objects_note_latest(job->w->fs->objects, job->key, stat);
     LOCK_SCOPE(&job->w->fs->mu);
+    if (is_header && !head)
+        job->dir->head_ms = 0;
     folder_changed_locked(job->dir, job->place.obj);
     folder_seen_locked(job->dir);
-    return r;
 }
 
 /* One request with the held bytes. */
@@ -297,7 +297,8 @@ static int commit_put(struct commit_job *job, struct store_stat *ret_stat, struc
     if (late < 0)
         return late;
     commit_adopt(job, ret_stat, ret_stat->crc32c);
-    return commit_announce(job, ret_stat);
+    commit_announce(job, ret_stat);
+    return 0;
 }
 
 /* A conflict as the writer's program shall see it. */

@@ -113,6 +113,11 @@ struct place;
 int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place,
                       const char *if_match, struct err *err);
 
+/* Opening a header.json for writing: its writer is made, with the text of the node, and set aside
+ * for the thread's retry: -ESTALE, or another error. Blocks; the job is ops_open()'s. */
+int ops_header_reserve(struct node *n, int flags, pid_t tid, struct err *err);
+void ops_header_open_job(void *arg);
+
 /* A directory that was emptied here stays until rmdir, and so do those above it. */
 void ops_keep_dirs(struct fs *fs, struct folder *d);
 

@@ -389,45 +389,6 @@ static int ops_open_write(struct ops_job *job, struct err *err)
     return r;
 }
 
-static void ops_ignore(void *arg, int code)
-{
-    (void)arg;
-    (void)code;
-}
-
-/* Opening header.json for writing. */
-static int ops_reserve_header(struct node *n, int flags, pid_t tid, struct err *err)
-{
-    LOCK_SCOPE(&n->fs->mu);
-    struct place place;
-    int r = resolve_place_of_locked(n, &place, err);
-    if (r < 0)
-        return r;
-    struct writer *w = writer_find_locked(n->dir, "header.json", &place);
-    bool made = !w;
-    if (made) {
-        struct writer_start start = {.dir = n->dir,
-                                     .name = "header.json",
-                                     .place = &place,
-                                     .if_match = n->head->stored ? n->head->stat.etag : ""};
-        r = writer_new_locked(n->fs, &start, &w);
-        if (r < 0)
-            return r;
-        w->unseen = false;
-        if (!(flags & O_TRUNC)) {
-            stage_write(w->stage, n->head->text.data, n->head->text.len, 0, false, ops_ignore,
-                        NULL);
-            stage_set_clean(w->stage);
-        }
-    }
-    struct node *wn = node_writer_locked(w);
-    if (wn)
-        resolve_reserve_locked(wn, &place, tid);
-    if (made)
-        writer_unref_locked(w);
-    return wn ? -ESTALE : -ENOMEM;
-}
-
 /* Opens for writing whatever has a name now. The kernel forgives one ESTALE: when the node that it
  * came with is gone, what it will find next must be set aside already. */
 static int ops_open_anew(struct ops_job *job, struct folder *d, const char *name, struct err *err)
@@ -442,7 +403,7 @@ static int ops_open_anew(struct ops_job *job, struct folder *d, const char *name
     if (f.node->kind == NODE_OBJECT)
         r = ops_open_write(job, err);
     else if (f.node->kind == NODE_HEADER)
-        r = ops_reserve_header(f.node, job->flags, job->tid, err);
+        r = ops_header_reserve(f.node, job->flags, job->tid, err);
     else if (f.node->kind == NODE_WRITER)
         r = ops_reserve_again(f.node, job->tid);
     else
@@ -567,7 +528,6 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct fs *fs = ops_fs(req);
     struct node *n = node_of(fs, ino);
     pid_t tid = fuse_req_ctx(req)->pid;
-    struct err err = {0};
     bool writes = ops_wants_writing(fi->flags) || (fi->flags & O_TRUNC);
     if (writes && ops_is_read_only(req))
         return;
@@ -580,7 +540,11 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     } else if (n->kind == NODE_WRITER) {
         ops_open_writer(req, n, fi->flags);
     } else if (writes && n->kind == NODE_HEADER) {
-        (void)fuse_reply_err(req, fs_errno(ops_reserve_header(n, fi->flags, tid, &err)));
+        ops_submit(&(struct ops_call){.req = req,
+                                      .pool = fs->work,
+                                      .fn = ops_header_open_job,
+                                      .ino = ino,
+                                      .flags = fi->flags});
     } else if (writes) {
         bool fresh;
         {

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -280,18 +279,6 @@ static int cmd_recover_verb(struct cmd_call *call, int cache_fd, struct err *err
     return -EINVAL;
 }
 
-/* Another user's folder could name any bytes and any key to be stored in our name. */
-static int cmd_recover_open(const char *dir, struct err *err)
-{
-    struct stat st;
-    CLEANUP(closep) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return err_errno(err, -errno, "cache folder %s", dir);
-    if (st.st_uid != geteuid())
-        return err_set(err, -EACCES, "cache folder %s belongs to another user", dir);
-    return TAKE_FD(fd);
-}
-
 static int cmd_recover_main(struct cmd_call *call, struct err *err)
 {
     const struct cmd_recover_conf *conf = call->conf;
@@ -299,12 +286,13 @@ static int cmd_recover_main(struct cmd_call *call, struct err *err)
     CLEANUP(freep) char *dir = conf->cache_dir ? strdup(conf->cache_dir) : cache_default_dir();
     if (!dir)
         return err_set(err, -ENOMEM, "out of memory");
-    CLEANUP(closep) int fd = cmd_recover_open(dir, err);
-    if (fd == -ENOENT && !conf->cache_dir)
+    CLEANUP(closep) int fd = -1;
+    int r = cache_open_folder(dir, &fd, err);
+    if (r == -ENOENT && !conf->cache_dir)
         return cmd_recover_verb(call, -1, err); /* no mount has ever been here */
-    if (fd < 0)
-        return fd;
-    int r = salvage_all(fd, &salvage);
+    if (r < 0)
+        return r;
+    r = salvage_all(fd, &salvage);
     if (r < 0)
         return err_errno(err, r, "cache folder %s", dir);
     if (salvage.left > 0)

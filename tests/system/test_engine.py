@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import kit
 import numpy as np
@@ -97,9 +98,22 @@ def test_chol_keeps_the_scale(matrices, scale):
     assert residual(a, factor(matrices / "L")) < 30
 
 
-@pytest.mark.parametrize("jitter", [1e-8, 1e-10])
+@pytest.mark.parametrize("scale", [1e-10, 1e10])
+@pytest.mark.parametrize("m,k,n,block", [(70, 50, 60, 16), (3, 2000, 5, 100), (900, 1, 2, 64),
+                                         (30, 30, 30, 30)])
+def test_gemm_keeps_the_scale(plain, scale, m, k, n, block):
+    a, b = normal((m, k), 1) * scale, normal((k, n), 2) * scale
+    store(plain / "A", a, (block, block))
+    store(plain / "B", b, (block, block))
+    good("gemm", "--verify", plain / "A", plain / "B", plain / "C")
+    allowed = k * np.finfo("f8").eps * np.linalg.norm(a) * np.linalg.norm(b)
+    assert np.linalg.norm(load(plain / "C") - a @ b) < 30 * allowed
+
+
+@pytest.mark.parametrize("jitter", [1e-8, 4e-11])
 def test_chol_of_an_ill_conditioned_matrix(plain, jitter):
     a = kernel(200, jitter)
+    assert jitter > 1e-10 or np.linalg.eigvalsh(a)[-1] / jitter > 1e12
     store(plain / "A", a, (32, 32))
     good("chol", plain / "A", plain / "L", "--verify", "--memory", 4 * 32 * 32 * 8)
     assert residual(a, factor(plain / "L")) < 30
@@ -142,6 +156,31 @@ def test_minij_crosses_the_grain(plain):
     store(plain / "N", a, (b, b))
     refused(3, "leading minor of order 1401 is not positive definite (block 1,1 row 300, pivot 0)",
             "chol", plain / "N", plain / "M")
+
+
+@pytest.mark.parametrize("tiles", [4, 30])
+def test_minij_is_exact_and_fails_in_the_same_place_again_and_twice_at_once(plain, tiles):
+    n, b = 800, 50
+    a = minij(n)
+    store(plain / "A", a, (b, b))
+    a[756, 756] -= 1
+    store(plain / "N", a, (b, b))
+    words = ["--resume", "--memory", tiles * b * b * 8]
+    why = "N: leading minor of order 757 is not positive definite (block 15,15 row 6, pivot 0)"
+    for turn in range(3):
+        pair = [subprocess.Popen([program("bm"), *map(str, ["chol", *words, plain / k, plain / out])],
+                                 env=environ(), stderr=subprocess.PIPE)
+                for k, out in (("A", "L"), ("A", "L"), ("N", "M"), ("N", "M"))]
+        errors = [p.communicate(timeout=120)[1].decode() for p in pair]
+        codes = [p.returncode for p in pair]
+        assert all(c in (0, 7) for c in codes[:2]) and 0 in codes[:2], errors
+        assert all(c in (3, 7) for c in codes[2:]) and 3 in codes[2:], errors
+        assert all(why in e for c, e in zip(codes, errors) if c == 3)
+        assert (factor(plain / "L") == np.tril(np.ones((n, n)))).all()
+        for block in random.sample([x for x in names(plain / "M") if x.startswith("block")], 9):
+            os.unlink(plain / "M" / block)
+        for block in random.sample([x for x in names(plain / "L") if x.startswith("block")], 9):
+            os.unlink(plain / "L" / block)
 
 
 def test_logdet_is_that_of_the_factored_matrix(matrices):
@@ -262,6 +301,30 @@ def test_two_at_once_make_one_matrix(plain):
         errors = [p.stderr.read().decode() for p in pair]
         assert sorted(codes) in ([0, 0], [0, 7]), errors  # 7: both made the header at once
         same_files(plain / "one", out)
+
+
+def test_two_at_once_on_other_processors_make_one_factor(plain):
+    """One that comes later computes with the code of the one that came first."""
+    if "avx512dq" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("this processor has one kind of code only")
+    a = kernel(900, 1e-8)
+    store(plain / "A", a, (60, 60))
+    words = [program("bm"), "chol", "--resume", "--memory", str(13 * 60 * 60 * 8), str(plain / "A")]
+    alone = []
+    for core in ("Haswell", "SkylakeX"):
+        subprocess.run([*words, str(plain / core)], env=environ(OPENBLAS_CORETYPE=core), check=True,
+                       stderr=subprocess.DEVNULL, timeout=60)
+        alone.append(factor(plain / core))
+    assert (alone[0] != alone[1]).any()
+    for turn in range(3):
+        out = plain / f"L{turn}"
+        pair = [subprocess.Popen([*words, str(out)], stderr=subprocess.PIPE,
+                                 env=environ(OPENBLAS_CORETYPE=core))
+                for core in ("Haswell", "SkylakeX")]
+        errors = [p.communicate(timeout=120)[1] for p in pair]
+        assert sorted(p.returncode for p in pair) in ([0, 0], [0, 7]), errors
+        assert residual(a, factor(out)) < 30
+        assert any((factor(out) == one).all() for one in alone)
 
 
 # --- going on ---

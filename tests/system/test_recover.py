@@ -290,3 +290,12 @@ def test_a_put_that_took_effect_before_the_kill_is_not_kept(s3_bucket, tmp_path)
             assert s3_bucket.get(KEY) == body
         recover(m, "drop", *(f["id"] for f in kept(m).values())) if kept(m) else None
         m.unmount()
+
+
+def test_a_folder_that_others_can_write_to_is_not_recovered_from(tmp_path):
+    folder = tmp_path / "cache"
+    folder.mkdir(0o700)
+    assert kit.run(kit.BUILD / "tools/bm-recover", "list", "--cache-dir", folder).stdout == ""
+    folder.chmod(0o770)
+    refused = kit.run(kit.BUILD / "tools/bm-recover", "list", "--cache-dir", folder, check=False)
+    assert refused.returncode == 5 and "open to others" in refused.stderr

@@ -8,6 +8,8 @@ import kit
 import numpy as np
 import pytest
 
+from tools_kit import good
+
 SIDE = 2048  # a block of 32 MiB
 
 
@@ -146,3 +148,26 @@ def test_slow_readers_do_not_delay_ls(s3_bucket, tmp_path):
         line.bytes_per_second = None
         for r in readers:
             r.join(timeout=60)
+
+
+@pytest.mark.parametrize("operation", ["gemm", "chol"])
+def test_computing_moves_at_the_server_what_the_plan_said(s3_bucket, server, tmp_path, operation):
+    """With a cache for two blocks, so that each read of the tool is one of the server. Besides, the
+    blocks are looked up before they are read or made: each look-up asks for 128 KiB at most, which
+    for these small blocks is all of them."""
+    side, blocks = 64, 13
+    lookups = 2 * blocks ** 2 * (side * side * 8 + 128)
+    array = np.eye(side * blocks) + 1e-3
+    kit.put_matrix(s3_bucket, "A", array, (side, side))
+    with kit.Mount(s3_bucket, tmp_path, "--cache-size", str(2 * side * side * 8)) as m:
+        words = [operation, *[m.path / "A"] * (2 if operation == "gemm" else 1), m.path / "C",
+                 "--memory", 13 * side * side * 8, "--json"]
+        plan = good(*words, "--plan").json()
+        mark = server.lines()
+        run = good(*words).json()
+        asked = [r for r in server.settled_requests(mark) if f"_{side}_" in r[1]]
+    assert run["bytes_read"] == plan["bytes_read"]
+    read = sum(r[3] for r in asked if r[0] == "GET" and r[2] in (200, 206))
+    written = sum(r[3] for r in asked if r[0] == "PUT" and r[2] == 200)
+    assert plan["bytes_read"] < read <= 1.05 * plan["bytes_read"] + lookups
+    assert plan["bytes_written"] < written <= 1.05 * plan["bytes_written"]

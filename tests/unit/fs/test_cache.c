@@ -166,6 +166,25 @@ static void cache_makes_its_folder_for_this_user_alone(void **state)
     cache_close(NULL);
 }
 
+static void cache_follows_only_links_of_its_user(void **state)
+{
+    (void)state;
+    CACHE_CASE(k);
+    int fd = -1;
+    const char *link = scratch_at(&k.s, "link");
+    assert_int_equal(symlink(cache_dir(k.c), link), 0);
+    assert_int_equal(cache_dir_open(link, &fd, &k.err), 0);
+    closep(&fd);
+    assert_int_equal(cache_dir_open(scratch_at(&k.s, "absent"), &fd, &k.err), -ENOENT);
+    if (geteuid() != 0)
+        return; /* only root can give a link away */
+    link = scratch_at(&k.s, "link");
+    assert_int_equal(lchown(link, 65534, 65534), 0);
+    assert_int_equal(cache_dir_open(link, &fd, &k.err), -EACCES);
+    assert_int_equal(cache_dir_make(link, true, &fd, &k.err), -EACCES);
+    assert_non_null(strstr(k.err.msg, "symbolic link"));
+}
+
 static void cache_refuses_a_folder_that_is_open_to_others(void **state)
 {
     (void)state;
@@ -693,6 +712,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cache_ids_differ_with_each_part),
         cmocka_unit_test(cache_makes_its_folder_for_this_user_alone),
+        cmocka_unit_test(cache_follows_only_links_of_its_user),
         cmocka_unit_test(cache_refuses_a_folder_that_is_open_to_others),
         cmocka_unit_test(cache_refuses_what_is_no_folder),
         cmocka_unit_test(cache_takes_a_network_file_system_only_when_named),

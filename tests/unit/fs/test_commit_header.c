@@ -12,6 +12,21 @@
 #define COMMIT_HEADER(shape, shard) \
     "{\"shape\": " shape ", \"shard_sizes\": " shard ", \"dtype\": \"<f8\", \"note\": \"hi\"}"
 
+/* Memory runs out once, when a head is made. */
+static bool commit_no_head;
+
+int __real_head_new(const struct store_stat *stat, const void *bytes, size_t len,
+                    struct head **ret);
+int __wrap_head_new(const struct store_stat *stat, const void *bytes, size_t len,
+                    struct head **ret);
+int __wrap_head_new(const struct store_stat *stat, const void *bytes, size_t len, struct head **ret)
+{
+    if (!commit_no_head)
+        return __real_head_new(stat, bytes, len, ret);
+    commit_no_head = false;
+    return -ENOMEM;
+}
+
 /* A writer of A/header.json: of the one that is there, as ops_open.c opens it, or of a new one. */
 static struct writer *commit_open_header(struct lab *lab)
 {
@@ -125,12 +140,32 @@ static void commit_lets_a_header_come_to_blocks_that_fit(void **state)
     assert_int_equal(commit_header(&lab, COMMIT_HEADER("[10, 7]", "[4, 3]")), 0);
 }
 
+static void commit_of_a_header_succeeds_though_memory_runs_out_once_it_is_stored(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct head *head = NULL;
+    (void)lab_put_header(&lab, "A/");
+    struct folder *d = lab_folder(&lab, "A/");
+    struct writer *w = commit_open_header(&lab);
+    static const char text[] = COMMIT_HEADER("[20, 7]", "[4, 3]");
+    assert_int_equal(lab_write(w, text, sizeof(text) - 1, 0), 0);
+    commit_no_head = true;
+    assert_int_equal(commit(w, COMMIT_FLUSH, &lab.err), 0);
+    assert_false(commit_no_head);
+    lab_close(w);
+    assert_int_equal(folder_load_head(d, FS_FRESH_MS, &head, &lab.err), 0); /* asks again */
+    assert_int_equal(head->header.grid.shape[0], 20);
+    head_unref(head);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commit_stores_a_header_as_numpywren_would),
         cmocka_unit_test(commit_refuses_a_header_that_is_too_long),
         cmocka_unit_test(commit_lets_a_header_change_while_there_are_no_blocks),
+        cmocka_unit_test(commit_of_a_header_succeeds_though_memory_runs_out_once_it_is_stored),
         cmocka_unit_test(commit_lets_a_header_come_to_blocks_that_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

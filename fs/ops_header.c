@@ -1,0 +1,86 @@
+#include "fs/ops.h"
+
+#include "fs/resolve.h"
+#include "fs/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* Opening a header.json for writing. */
+
+static void ops_header_note(void *arg, int code)
+{
+    *(int *)arg = code;
+}
+
+/* A writer of the header that the node shows, with its text unless that is to be cut; not linked
+ * yet, for nobody shall find it without. */
+static int ops_header_new(struct node *n, const struct place *place, int flags, struct writer **ret)
+{
+    const struct head *head = n->head; /* fixed */
+    struct writer_start start = {.dir = n->dir,
+                                 .name = "header.json",
+                                 .place = place,
+                                 .if_match = head->stored ? head->stat.etag : ""};
+    int r = 0;
+    {
+        LOCK_SCOPE(&n->fs->mu);
+        r = writer_new_locked(n->fs, &start, ret);
+        if (r < 0)
+            return r;
+        (*ret)->unseen = false;
+        writer_unlink_locked(*ret, false);
+    }
+    if (flags & O_TRUNC)
+        return 0;
+    stage_write((*ret)->stage, head->text.data, head->text.len, 0, false, ops_header_note, &r);
+    stage_set_clean((*ret)->stage);
+    return r; /* nothing loads or holds a new stage: the write is done */
+}
+
+/* Sets the writer of a header aside for the retry: the one that is there, or `made` if none is. */
+static int ops_header_reserve_locked(struct node *n, const struct place *place, struct writer *made,
+                                     pid_t tid)
+{
+    struct writer *w = writer_find_locked(n->dir, "header.json", place);
+    int r = 0;
+    if (!w && !made)
+        return -ENOENT;
+    if (!w)
+        r = writer_move_locked(made, n->dir, "header.json", place);
+    struct node *wn = r < 0 ? NULL : node_writer_locked(w ? w : made);
+    if (wn)
+        resolve_reserve_locked(wn, place, tid);
+    return wn ? -ESTALE : -ENOMEM;
+}
+
+int ops_header_reserve(struct node *n, int flags, pid_t tid, struct err *err)
+{
+    struct fs *fs = n->fs;
+    struct place place;
+    struct writer *made = NULL;
+    int r = 0;
+    {
+        LOCK_SCOPE(&fs->mu);
+        r = resolve_place_of_locked(n, &place, err);
+        if (r == 0)
+            r = ops_header_reserve_locked(n, &place, NULL, tid);
+    }
+    if (r != -ENOENT)
+        return r;
+    r = ops_header_new(n, &place, flags, &made);
+    if (r == 0) {
+        LOCK_SCOPE(&fs->mu);
+        r = ops_header_reserve_locked(n, &place, made, tid);
+    }
+    if (made)
+        writer_unref(made);
+    return r;
+}
+
+void ops_header_open_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct err err = {0};
+    ops_job_err(job, ops_header_reserve(job->node, job->flags, job->tid, &err));
+}
