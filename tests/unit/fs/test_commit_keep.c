@@ -148,6 +148,30 @@ static void commit_finish_keeps_nothing_that_was_removed(void **state)
     assert_int_equal(fault_hits(lab.fault), 0);
 }
 
+static void commit_stores_what_came_in_too_many_pieces_when_asked_to(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    int code = 0;
+    size_t len = 2 * EXTENT_RANGES_MAX + 2;
+    CLEANUP(freep) char *zeros = calloc(1, len);
+    char header[100];
+    (void)snprintf(header, sizeof(header),
+                   "{\"shape\": [%zu], \"shard_sizes\": [%zu], \"dtype\": \"|u1\"}", len, len);
+    (void)lab_put_text(&lab, "B/header", header);
+    struct writer *w = lab_create(&lab, "B/", "block_0.raw", &code);
+    assert_non_null(w);
+    for (size_t at = 1; at < len; at += 2)
+        assert_int_equal(lab_write(w, "x", 1, at), 0);
+    assert_int_equal(lab_write(w, zeros, len, 0), 0); /* nobody knows any more */
+    assert_int_equal(commit(w, COMMIT_FLUSH, &lab.err), COMMIT_WAITS);
+    assert_int_equal(commit(w, COMMIT_SYNC, &lab.err), 0);
+    assert_int_equal(lab_write(w, "y", 1, 0), 0);
+    lab_close(w);
+    assert_false(stage_is_dirty(w->stage));
+    assert_int_equal(lab_lost(&lab), 0);
+}
+
 static void commit_finish_keeps_nothing_of_an_empty_file(void **state)
 {
     (void)state;
@@ -171,6 +195,7 @@ int main(void)
         cmocka_unit_test(commit_finish_does_not_let_what_it_left_be_written_over),
         cmocka_unit_test(commit_finish_keeps_nothing_that_was_removed),
         cmocka_unit_test(commit_finish_keeps_nothing_of_an_empty_file),
+        cmocka_unit_test(commit_stores_what_came_in_too_many_pieces_when_asked_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include "fs/lost.h"
 
+#include "base/buf.h"
 #include "fs/cache_dir.h"
 #include "tests/unit/fs/lab.h"
 
@@ -132,6 +133,66 @@ static void lost_has_a_limit(void **state)
     cache_file_drop(lab.cache, &f);
 }
 
+static int lost_see_entry(void *arg, const struct lost_entry *e)
+{
+    int *n = arg;
+    (void)e;
+    return ++*n, 0;
+}
+
+/* Puts a file into the recovery folder. */
+static void lost_put(struct lab *lab, const char *name, const char *text)
+{
+    char path[100];
+    (void)snprintf(path, sizeof(path), "cache/lost/%s", name);
+    CLEANUP(closep)
+    int fd = open(scratch_at(&lab->dir, path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write_full(fd, text, strlen(text)), 0);
+}
+
+static void lost_passes_over_what_is_no_entry(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    static const char *const note[] = {
+        "",
+        "no json",
+        "{}",
+        "{\"store\": \"s\", \"key\": 7, \"reason\": \"r\", \"write_id\": \"\"}",
+        "{\"store\": \"s\", \"key\": \"k\", \"reason\": \"r\"}",
+    };
+    static const char *const stray[] = {"1-a.dat",  "x-a.data", "1a.data", "1-.data",
+                                        "1-A.data", "-a.data",  ".data",   "1-a.data.json"};
+    char name[LOST_NAME_SIZE];
+    struct lost_entry e;
+    int count = 0;
+    struct cache_file f = lost_file(&lab, "bytes");
+    assert_int_equal(lost_keep(lab.cache, &f, &lost_note, name, sizeof(name), &lab.err), 0);
+    cache_file_drop(lab.cache, &f);
+    for (size_t i = 0; i < ARRAY_SIZE(stray); i++)
+        lost_put(&lab, stray[i], "x");
+    lost_put(&lab, "2-b.data", "x"); /* without a note */
+    for (size_t i = 0; i < ARRAY_SIZE(note); i++) {
+        lost_put(&lab, "2-c.data", "x");
+        lost_put(&lab, "2-c.json", note[i]);
+        assert_true(lost_open(cache_dir_fd(lab.cache), "2-c", &e) < 0);
+    }
+    CLEANUP(buf_fini) struct buf tail = BUF_INIT(1 << 20);
+    for (int i = 0; i < 70000; i++)
+        assert_int_equal(buf_append(&tail, " ", 1), 0);
+    lost_put(&lab, "2-d.data", "x");
+    lost_put(&lab, "2-d.json", buf_text(&tail));
+    assert_int_equal(lost_open(cache_dir_fd(lab.cache), "2-d", &e), -EBADMSG);
+    assert_int_equal(lost_open(cache_dir_fd(lab.cache), "../1-a", &e), -EINVAL);
+    assert_int_equal(lost_drop(cache_dir_fd(lab.cache), "../1-a"), -EINVAL);
+    assert_int_equal(lost_drop(cache_dir_fd(lab.cache), "9-9"), -ENOENT);
+    assert_int_equal(lost_each(cache_dir_fd(lab.cache), lost_see_entry, &count), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(lost_drop(cache_dir_fd(lab.cache), name), 0);
+    assert_int_equal(lost_each(-1, lost_see_entry, &count), 0);
+}
+
 static void lost_says_when_there_is_no_folder(void **state)
 {
     (void)state;
@@ -215,6 +276,7 @@ int main(void)
         cmocka_unit_test(lost_has_a_limit),
         cmocka_unit_test(lost_copies_what_is_nobodys_private_file),
         cmocka_unit_test(lost_leaves_the_file_where_it_was_on_a_full_disk),
+        cmocka_unit_test(lost_passes_over_what_is_no_entry),
         cmocka_unit_test(lost_says_when_there_is_no_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

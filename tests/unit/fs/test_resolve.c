@@ -430,6 +430,34 @@ static void resolve_gives_a_reserved_node_until_it_is_opened(void **state)
     assert_ptr_equal(last.node, old.node);
 }
 
+static void resolve_takes_all_unknown_threads_for_one(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    (void)lab_put_text(&lab, "d/file", "text");
+    struct folder *d = lab_folder(&lab, "d/");
+    struct place place = {.kind = PLACE_PLAIN, .obj = "file"};
+    struct store_stat stat = {.size = 9, .etag = "new"};
+    FOUND(old);
+    FOUND(known);
+    FOUND(unknown);
+    assert_int_equal(resolve_path(&lab, "d/", "file", &old), 0);
+    struct node *n = NULL;
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        n = node_object_locked(d, "file", NAME_OBJECT, &stat, stat.size);
+        resolve_reserve_locked(n, &place, 0);
+        node_checked_locked(old.node, 0);
+        assert_false(node_use_token_locked(old.node, 0)); /* the store is asked again */
+    }
+    assert_int_equal(resolve_known(d, "file", gettid(), &known), 1);
+    assert_ptr_equal(known.node, old.node);
+    assert_int_equal(resolve_known(d, "file", 0, &unknown), 1);
+    assert_ptr_equal(unknown.node, n);
+    LOCK_SCOPE(&lab.fs->mu);
+    resolve_unreserve_locked(n, 0);
+}
+
 static void resolve_numbers_inodes_by_key(void **state)
 {
     (void)state;
@@ -619,6 +647,7 @@ int main(void)
         cmocka_unit_test(resolve_stores_what_was_just_closed_for_whoever_asks),
         cmocka_unit_test(resolve_token_spares_one_question),
         cmocka_unit_test(resolve_gives_a_reserved_node_until_it_is_opened),
+        cmocka_unit_test(resolve_takes_all_unknown_threads_for_one),
         cmocka_unit_test(resolve_numbers_inodes_by_key),
         cmocka_unit_test(resolve_nodes_live_as_long_as_they_are_counted),
         cmocka_unit_test(resolve_holds_for_ever_what_never_changes),
