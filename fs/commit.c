@@ -247,8 +247,14 @@ static int commit_redirect(struct commit_job *job, const struct store_stat *earl
     {
         LOCK_SCOPE(&w->fs->mu);
         r = place_find(folder_header_locked(job->dir), name, true, &to, err);
-        if (r == 0 && job->own)
+        if (r == 0 && to.kind == PLACE_PLAIN)
+            return 0; /* the header has gone again */
+        if (r == 0 && to.kind != PLACE_BLOCK)
+            r = err_set(err, -EINVAL, "not the name of a block");
+        if (r == 0 && job->own) {
+            w->if_match[0] = '\0'; /* of the file; the block is to come to be */
             r = writer_move_locked(w, job->dir, name, &to);
+        }
         if (r == 0) {
             job->place = to;
             head_unref(TAKE(job->head));
@@ -263,6 +269,7 @@ static int commit_redirect(struct commit_job *job, const struct store_stat *earl
         (void)early_remove(job->dir, name, early->etag, NULL); /* no block: its writer is told */
         return r;
     }
+    bool made = !job->if_any && !job->if_match[0]; /* nothing was there before */
     free(job->key);
     job->key = fs_key(w->fs, job->dir->path, job->place.obj);
     job->if_any = false;
@@ -272,15 +279,21 @@ static int commit_redirect(struct commit_job *job, const struct store_stat *earl
         r = commit_sign(job);
     if (job->key && r == 0)
         r = commit_send(job, ret_stat, err);
-    if (r == 0)
-        (void)early_remove(job->dir, name, early->etag, NULL); /* a copy that nobody sees */
+    /* What is stored there is a copy that nobody sees, and what was refused must not come later.
+     * What took the place of an acknowledged file stays. */
+    bool drop = r == 0 || r == -EEXIST || made;
+    if (!drop || early_remove(job->dir, name, early->etag, NULL) < 0)
+        (void)early_note(job->dir, job->note, NULL);
     return job->key ? r : -ENOMEM;
 }
 
 /* Stores the held bytes. */
 static int commit_put(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
 {
-    int r = job->early > 0 ? early_note(job->dir, job->note, err) : 0;
+    /* A new header has a note also when no block is there: one may come before the header does. */
+    bool fresh = job->place.kind == PLACE_HEADER && !(job->head && job->head->stored);
+    bool note = job->early > 0 || (fresh && !job->w->fs->conf.no_delete);
+    int r = note ? early_note(job->dir, job->note, err) : 0;
     if (r == 0)
         r = commit_send(job, ret_stat, err);
     if (r != 0)
@@ -311,10 +324,12 @@ static int commit_conflict(struct writer *w, int code, struct err *err)
     return err_prefix(err, w->error, "somebody else has written it meanwhile");
 }
 
-static void commit_done_locked(struct writer *w, const struct store_stat *stat,
+static void commit_done_locked(struct commit_job *job, const struct store_stat *stat,
                                const char *write_id)
 {
-    (void)snprintf(w->if_match, sizeof(w->if_match), "%s", stat->etag);
+    struct writer *w = job->w;
+    if (w->place.kind == job->place.kind || !job->own) /* else it was moved meanwhile: fs/early.h */
+        (void)snprintf(w->if_match, sizeof(w->if_match), "%s", stat->etag);
     w->unseen = false;
     w->exclusive = false;
     w->owners = 0;
@@ -356,17 +371,18 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
     if (r < 0)
         return commit_conflict(job->w, r, err);
     LOCK_SCOPE(&job->w->fs->mu);
-    commit_done_locked(job->w, &stat, job->write_id);
+    commit_done_locked(job, &stat, job->write_id);
     return COMMIT_STORE;
 }
 
 /* After a header has been stored, or has not: the blocks that came before it. */
-static int commit_follow_up(struct commit_job *job, bool stored, struct err *err)
+static int commit_follow_up(struct commit_job *job, bool stored, int code, struct err *err)
 {
     if (job->place.kind != PLACE_HEADER)
         return 0;
     int r = stored ? early_settle(job->dir, err) : 0;
-    if (r == 0)
+    bool refused = code == -EEXIST || code == -ESTALE; /* after any other failure it may be there */
+    if (r == 0 && (stored || refused))
         early_forget(job->dir, job->note);
     return r < 0 ? err_prefix(err, r, "stored, but a block that came before it is not in its place")
                  : 0;
@@ -424,7 +440,7 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
         r = commit_held(&job, cause, err);
         stage_settle(w->stage, r == COMMIT_STORE);
         commit_say_decision(&job, cause, r);
-        int followed = commit_follow_up(&job, r == COMMIT_STORE, err);
+        int followed = commit_follow_up(&job, r == COMMIT_STORE, r, err);
         r = r == COMMIT_STORE ? followed : r;
     }
     if (r < 0)
@@ -447,7 +463,7 @@ static int commit_rename(struct commit_job *job, const struct commit_target *to,
             writer_linger_locked(old, false); /* nobody can come back for it */
         writer_unref_locked(old);
     }
-    commit_done_locked(w, stat, "");
+    commit_done_locked(job, stat, "");
     return writer_move_locked(w, to->dir, to->name, &job->place);
 }
 
@@ -471,7 +487,9 @@ static int commit_elsewhere(struct writer *w, const struct commit_target *to, bo
         if (r == 0 && move)
             r = commit_rename(&job, to, ret_stat);
         stage_settle(w->stage, r == 0 && (move || commit_is_scratch(w)));
-        int followed = commit_follow_up(&job, r == 0, err);
+        int followed = commit_follow_up(&job, r == 0, r, err);
+        if (followed == -EEXIST || followed == -ESTALE)
+            followed = -EPERM; /* of a link or rename these say that nothing was stored */
         r = r == 0 ? followed : r;
     }
     commit_job_fini(&job);
@@ -613,6 +631,8 @@ void commit_finish(struct writer *w, bool unmounting)
         if (!unmounting && open)
             return;
     }
+    if (dropped && unmounting)
+        return; /* whoever carries bytes with it may be about to begin */
     if (scratch && !dropped && !unmounting) {
         LOCK_SCOPE(&w->fs->mu);
         writer_linger_locked(w, true);

@@ -13,7 +13,7 @@
 #include <time.h>
 
 #define EARLY_DIR    ".bmfs/early/"
-#define EARLY_PREFIX "block_" /* what the names of early blocks have in common */
+#define EARLY_PREFIX "block" /* what the names of early blocks begin with; then comes a '_' */
 
 bool early_is(const struct place *place)
 {
@@ -72,7 +72,11 @@ static bool early_take(struct early *e, struct listing_entry *ret)
 {
     LOCK_SCOPE(&e->mu);
     bool go_on = e->code == 0 || e->code == -EEXIST || e->code == -EINVAL;
-    return go_on && listing_at(e->list, e->next++, ret) == 1;
+    while (go_on && listing_at(e->list, e->next++, ret) == 1) {
+        if (ret->name[0] == '_')
+            return true; /* else "blocks.txt" or the like */
+    }
+    return false;
 }
 
 static void early_work(void *arg)
@@ -213,12 +217,14 @@ static void early_move_writer_locked(struct writer *w, const struct place *place
     (void)writer_describe_locked(w, "");
 }
 
-/* Tells the mount that the file is a block now. */
+/* Tells the mount that the file is a block now. Its writer may have been moved before. */
 static void early_moved(struct early *e, const char *name, const struct place *from,
                         const struct place *to, const struct store_stat *stat)
 {
     LOCK_SCOPE(&e->dir->fs->mu);
     struct writer *w = writer_find_locked(e->dir, name, from);
+    if (!w)
+        w = writer_find_locked(e->dir, name, to);
     if (w)
         early_move_writer_locked(w, to, stat);
     node_moved_locked(&(struct node_move){
@@ -282,6 +288,16 @@ static void early_move_writers(struct folder *d, const struct header *h)
     }
 }
 
+/* Of a mount that deletes nothing: one came between the look for them and the header. The note that
+ * it leaves is for the next mount that may move it. */
+static int early_leave_one(struct early *e, const struct listing_entry *entry, struct err *err)
+{
+    char note[EARLY_NOTE_SIZE];
+    (void)entry;
+    (void)early_note(e->dir, note, NULL); /* one is enough: the first failure ends the round */
+    return err_set(err, -EPERM, "the mount deletes nothing (--no-delete)");
+}
+
 int early_settle(struct folder *d, struct err *err)
 {
     struct head *head = NULL;
@@ -294,7 +310,9 @@ int early_settle(struct folder *d, struct err *err)
         return 0;
     }
     early_move_writers(d, &head->header);
-    struct early e = {.dir = d, .header = &head->header, .fn = early_settle_one};
+    bool keep = d->fs->conf.no_delete;
+    struct early e = {
+        .dir = d, .header = &head->header, .fn = keep ? early_leave_one : early_settle_one};
     int r = early_run(&e, err);
     head_unref(head);
     if (r > 0)
@@ -315,7 +333,7 @@ int early_is_late(struct folder *d, const struct place *place, struct err *err)
         return 0;
     }
     if (r == 0)
-        r = folder_load(d, -1, err);
+        r = folder_load(d, FOLDER_ANEW, err);
     LOCK_SCOPE(&d->fs->mu);
     return r < 0 ? r : d->kind == FOLDER_MATRIX && folder_header_locked(d);
 }
@@ -380,11 +398,11 @@ static int early_resume_dir(struct fs *fs, const char *path, const struct listin
         LOCK_SCOPE(&fs->mu);
         d = folder_get_locked(fs, path);
     }
-    int r = d ? folder_load(d, -1, err) : -ENOMEM;
+    int r = d ? folder_load(d, FOLDER_ANEW, err) : -ENOMEM;
     if (r == 0) {
         {
             LOCK_SCOPE(&fs->mu);
-            matrix = d->kind == FOLDER_MATRIX;
+            matrix = d->kind == FOLDER_MATRIX && folder_header_locked(d);
         }
         r = matrix ? early_settle(d, err) : 0;
         if (r == 0 && (matrix || !early_note_is_new(note)))

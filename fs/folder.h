@@ -74,6 +74,9 @@ bool folder_is_fresh_locked(const struct folder *d);
 /* The header that names in this directory go by, or NULL; borrowed while the lock is held. */
 const struct header *folder_header_locked(const struct folder *d);
 
+/* As an age: asks whatever is known, also in a mount that takes nothing to change. */
+#define FOLDER_ANEW INT64_MIN
+
 /* Asks the store what the directory is, unless that was known `age_ms` ago. Blocks. 0; -ENOENT when
  * nothing is there; an error of the store. */
 int folder_load(struct folder *d, int64_t age_ms, struct err *err);

@@ -186,7 +186,7 @@ static bool folder_is_known(struct folder *d, int64_t age_ms)
 
 int folder_load(struct folder *d, int64_t age_ms, struct err *err)
 {
-    bool known = folder_is_known(d, age_ms);
+    bool known = age_ms != FOLDER_ANEW && folder_is_known(d, age_ms);
     for (int i = 0; !known && i < FOLDER_LOADS; i++) {
         int r = folder_load_now(d, err);
         if (r < 0)

@@ -38,12 +38,18 @@ bool place_is_scratch(const char *name)
     return false;
 }
 
-/* What rsync calls a part of a matrix until it has all of it. */
+/* What rsync calls a part of a matrix until it has all of it: ".block_0_0.a1B2c3". */
 static bool place_is_incoming(const char *name)
 {
-    if (name[0] != '.' || fnmatch(".?*.??????", name, 0) != 0)
+    struct name_block block;
+    char whole[NAME_FILE_SIZE];
+    size_t len = strlen(name);
+    if (len - 1 > sizeof(whole) || fnmatch(".?*.??????", name, 0) != 0)
         return false;
-    return name_is_block_like(name + 1) || strncmp(name + 1, "header.json.", 12) == 0;
+    size_t rest = len - strlen(".") - strlen(".XXXXXX");
+    memcpy(whole, name + 1, rest);
+    whole[rest] = '\0';
+    return strcmp(whole, "header.json") == 0 || name_file_parse(whole, &block) == 0;
 }
 
 static int place_plain(const char *name, struct place *ret)

@@ -1,10 +1,48 @@
 #include "fs/recover.h"
 
 #include "base/crc32c.h"
+#include "matrix/name.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The last part of a key. */
+static const char *recover_name(const char *key)
+{
+    const char *slash = strrchr(key, '/');
+    return slash ? slash + 1 : key;
+}
+
+static int recover_see(void *arg, const char *key, const struct store_stat *stat)
+{
+    (void)arg;
+    (void)key;
+    (void)stat;
+    return 1;
+}
+
+/* Whether what is stored under a key would part blocks from their header: a block that came before
+ * it, or a header after which such blocks wait. Only a mount moves them, see fs/early.h. 1, 0 or
+ * -errno. */
+static int recover_is_early(struct store *st, const char *key, struct err *err)
+{
+    struct store_stat stat;
+    const char *name = recover_name(key);
+    CLEANUP(freep) char *other = NULL;
+    bool block = name_is_block_like(name);
+    if (!block && strcmp(name, "header") != 0)
+        return 0;
+    if (asprintf(&other, "%.*s%s", (int)(name - key), key, block ? "header" : "block_") < 0)
+        return -ENOMEM;
+    struct store_list list = {.prefix = other, .delimiter = '/', .page_max = 1};
+    int r =
+        block ? store_head(st, other, &stat, err) : store_list(st, &list, recover_see, NULL, err);
+    if (block && r == 0)
+        return 1;
+    return block && r == -ENOENT ? 0 : r;
+}
 
 int recover_is_stored(struct store *st, const struct lost_entry *e, struct err *err)
 {
@@ -14,7 +52,10 @@ int recover_is_stored(struct store *st, const struct lost_entry *e, struct err *
     int r = store_head(st, e->key, &stat, err);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
-    return strcmp(stat.write_id, e->write_id) == 0 && stat.size == e->size;
+    if (strcmp(stat.write_id, e->write_id) != 0 || stat.size != e->size)
+        return 0;
+    r = name_is_block_like(recover_name(e->key)) ? recover_is_early(st, e->key, err) : 0;
+    return r < 0 ? r : r == 0; /* beside a header nobody sees it */
 }
 
 /* Whether an entry may be stored here at all. */
@@ -31,7 +72,13 @@ static int recover_check(struct store *st, const struct lost_entry *e, struct er
         err_hint(err, "export %s FILE writes what is there to FILE", e->name);
         return -EINVAL;
     }
-    return 0;
+    int r = recover_is_early(st, e->key, err);
+    if (r <= 0)
+        return r;
+    (void)err_set(err, -EINVAL, "%s: blocks came before the header: only a mount moves them",
+                  e->key);
+    err_hint(err, "export %s FILE, and copy FILE to the mount", e->name);
+    return -EINVAL;
 }
 
 static int recover_put(struct store *st, const struct lost_entry *e, int fd, bool force,

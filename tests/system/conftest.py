@@ -17,6 +17,14 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "alone: it measures time, and nothing else ought to be running")
 
 
+LONGEST = {"test_kill.py", "test_whole.py", "test_model.py", "test_faults.py"}
+
+
+def pytest_collection_modifyitems(items):
+    """The longest first, so that workers end at the same time."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(autouse=True)
 def no_mount_outlives_its_test():
     older = len(kit.MOUNTS)  # of fixtures that serve more than one test

@@ -238,3 +238,25 @@ def test_a_header_from_another_mount_in_the_middle_leaves_no_block_behind(bucket
             for thread in threads:
                 thread.join()
             assert_stored(bucket, array, name)
+
+
+def test_a_mount_that_takes_nothing_to_change_puts_its_blocks_beside_anothers_header(bucket, tmp_path,
+                                                                                      array):
+    with kit.Mount(bucket, tmp_path, "--immutable") as m, \
+            kit.Mount(bucket, tmp_path, name="other") as other:
+        (m.path / "A").mkdir()
+        (m.path / "A/block_0_0").write_bytes(kit.npy(block(array, 0, 0)))
+        (other.path / "A/header.json").write_text(HEADER)
+        for i, j in GRID[1:]:
+            (m.path / f"A/block_{i}_{j}").write_bytes(kit.npy(block(array, i, j)))
+        assert_stored(bucket, array)
+
+
+def test_a_renamed_header_that_meets_a_conflict_says_so(bucket, tmp_path, source):
+    there = f"{kit.PREFIX}A/{kit.object_name((1, 1), SHAPE, SHARDS)}"
+    with kit.Mount(bucket, tmp_path) as m:
+        (m.path / "A").mkdir()
+        kit.shell(f"cp {source}/block_* A/", m.path)
+        bucket.put(there, kit.npy(np.ones((128, 96))))
+        assert kit.shell(f"rsync -a {source}/header.json A/", m.path, check=False).returncode != 0
+        assert there in m.errors()

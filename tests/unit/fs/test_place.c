@@ -74,6 +74,7 @@ static void place_finds_names_of_a_plain_directory(void **state)
         {".block_0_0.Ab3xYz", 0, 0, PLACE_SCRATCH, ""},
         {".header.json.Ab3xYz", 0, 0, PLACE_SCRATCH, ""},
         {".notes.txt.Ab3xYz", 0, 0, PLACE_PLAIN, ".notes.txt.Ab3xYz"},
+        {".block_notes.backup", 0, 0, PLACE_PLAIN, ".block_notes.backup"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(row); i++)
         place_check_row(NULL, &row[i]);
