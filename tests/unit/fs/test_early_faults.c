@@ -311,7 +311,7 @@ static void early_block_is_somewhere_though_early_header_comes_and_goes(void **s
     pthread_t thread;
     early_stop = false;
     assert_int_equal(pthread_create(&thread, NULL, early_toggle, d), 0);
-    for (int i = 0; i < 2000 && !gone; i++) {
+    for (int i = 0; i < 120 && !gone; i++) {
         CLEANUP(buf_fini) struct buf block = lab_block(1, 2);
         struct place place = {.kind = PLACE_PLAIN};
         struct writer *w = NULL;
