@@ -28,16 +28,30 @@ static int block_prefix(const struct matdir *m, const int64_t *index, int code, 
 
 /* --- reading --- */
 
-static int block_missing(const struct matdir *m, const char *name, struct err *err)
+bool block_is_misnamed(const struct matdir *m, const int64_t *index, struct err *err)
 {
+    char name[NAME_FILE_SIZE];
     char other[NAME_FILE_SIZE + sizeof(".npy")];
+    (void)snprintf(other, sizeof(other), "%s.npy", name_file(m->header.grid.ndim, index, name));
+    if (faccessat(m->fd, other, F_OK, 0) != 0)
+        return false;
+    err_hint(err, "there is a %s: outside a mount, blocks have names without .npy", other);
+    return true;
+}
+
+/* 0 when the fill value stands for the block. */
+static int block_missing(const struct matdir *m, const int64_t *index, struct err *err)
+{
+    bool misnamed = block_is_misnamed(m, index, NULL);
+    if (!misnamed && matdir_fills(m, index))
+        return 0;
     (void)err_set(err, -ENOENT, "the block is missing");
-    (void)snprintf(other, sizeof(other), "%s.npy", name);
-    if (faccessat(m->fd, other, F_OK, 0) == 0)
-        err_hint(err, "there is a %s: outside a mount, blocks have names without .npy", other);
+    if (misnamed)
+        (void)block_is_misnamed(m, index, err);
     return -ENOENT;
 }
 
+/* 1, 0 or -errno, as block_open_if_there(). */
 static int block_open_file(const struct matdir *m, const int64_t *index, struct block *b,
                            uint64_t *ret_size, struct err *err)
 {
@@ -47,13 +61,13 @@ static int block_open_file(const struct matdir *m, const int64_t *index, struct 
     /* O_NONBLOCK: a FIFO must not keep us waiting before it is refused. */
     b->fd = openat(m->fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (b->fd < 0 && errno == ENOENT)
-        return block_missing(m, name, err);
+        return block_missing(m, index, err);
     if (b->fd < 0 || fstat(b->fd, &st) != 0)
         return err_errno(err, -errno, "cannot open");
     if (!S_ISREG(st.st_mode))
         return err_set(err, -EBADMSG, "not a file");
     *ret_size = (uint64_t)st.st_size;
-    return 0;
+    return 1;
 }
 
 /* Reads and parses the npy header, taking more of the file when it is a long one. */
@@ -79,26 +93,36 @@ static int block_open_checked(const struct matdir *m, const int64_t *index, stru
     const struct header *h = &m->header;
     uint64_t size = 0;
     int r = block_open_file(m, index, b, &size, err);
-    if (r == 0)
-        r = block_read_head(b, size, err);
+    if (r <= 0)
+        return r;
+    r = block_read_head(b, size, err);
     if (r == 0 && npy_check_block(&b->npy, size, &h->grid, h->dtype, index, err) < 0)
         r = -EBADMSG;
-    return r;
+    return r < 0 ? r : 1;
 }
 
-int block_open(const struct matdir *m, const int64_t *index, struct block *ret, struct err *err)
+int block_open_if_there(const struct matdir *m, const int64_t *index, struct block *ret,
+                        struct err *err)
 {
     CLEANUP(block_close) struct block b = BLOCK_NONE;
     b.matrix = m;
     memcpy(b.index, index, sizeof(*index) * (size_t)m->header.grid.ndim);
     int r = block_open_checked(m, index, &b, err);
-    if (r < 0) {
+    if (r < 0)
         (void)block_prefix(m, index, r, err);
+    if (r <= 0)
         return r;
-    }
     *ret = b;
     b.fd = -1;
-    return 0;
+    return 1;
+}
+
+int block_open(const struct matdir *m, const int64_t *index, struct block *ret, struct err *err)
+{
+    int r = block_open_if_there(m, index, ret, err);
+    if (r == 0)
+        return block_prefix(m, index, err_set(err, -ENOENT, "the block is missing"), err);
+    return r < 0 ? r : 0;
 }
 
 int block_read(const struct block *b, int64_t first, size_t n, void *dst, struct err *err)
@@ -206,11 +230,10 @@ int block_load_if_there(const struct matdir *m, const int64_t *index, void *dst,
                         struct err *err)
 {
     CLEANUP(block_close) struct block b = BLOCK_NONE;
-    int r = block_open(m, index, &b, err);
-    if (r == -ENOENT && m->has_fill)
-        return 0;
-    if (r == 0)
-        r = block_read(&b, 0, (size_t)grid_block_elements(&m->header.grid, index), dst, err);
+    int r = block_open_if_there(m, index, &b, err);
+    if (r <= 0)
+        return r;
+    r = block_read(&b, 0, (size_t)grid_block_elements(&m->header.grid, index), dst, err);
     *ret_fortran = b.npy.fortran;
     return r < 0 ? r : 1;
 }

@@ -22,6 +22,15 @@ struct block {
  * with what differs; or another -errno. */
 int block_open(const struct matdir *m, const int64_t *index, struct block *ret, struct err *err);
 
+/* The same, but 1; or 0 when the block is missing and the matrix's fill value stands for it. It
+ * does not stand for one that is there as block_I_J.npy, which names a block on mounts only:
+ * -ENOENT. */
+int block_open_if_there(const struct matdir *m, const int64_t *index, struct block *ret,
+                        struct err *err);
+
+/* Whether a missing block is there under such a name; then the hint says so. */
+bool block_is_misnamed(const struct matdir *m, const int64_t *index, struct err *err);
+
 /* Reads elements as they are stored (see npy.fortran): `n` of them from element `first` on. */
 int block_read(const struct block *b, int64_t first, size_t n, void *dst, struct err *err);
 

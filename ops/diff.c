@@ -66,8 +66,8 @@ static int diff_side_load(struct diff_side *s, const int64_t *index, struct err 
         return 0;
     s->rank = -1;
     int r = block_load_rows(s->m, index, s->block, err);
-    if (r < 0 && r != -ENOENT)
-        return r;
+    if (r < 0 && (r != -ENOENT || block_is_misnamed(s->m, index, NULL)))
+        return r; /* with the hint */
     s->has_block = r == 0;
     s->rank = rank;
     for (int a = 0; a < g->ndim; a++) {

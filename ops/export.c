@@ -43,15 +43,13 @@ static int export_read(const struct export *x, const int64_t *index, const int64
     int64_t step = export_step(g->ndim, extent);
     int64_t skip = (x->first - grid_block_start(g, 0, index[0])) * step;
     size_t n = (size_t)(x->rows * step);
-    int r = block_open(x->m, index, &b, err);
-    if (r == -ENOENT && x->m->has_fill) {
+    int r = block_open_if_there(x->m, index, &b, err);
+    if (r == 0)
         element_fill(t, x->m->fill, n, x->part);
-        return 0;
-    }
-    if (r == 0 && !b.npy.fortran)
-        return block_read(&b, skip, n, x->part, err);
-    if (r < 0)
+    if (r <= 0)
         return r;
+    if (!b.npy.fortran)
+        return block_read(&b, skip, n, x->part, err);
     CLEANUP(freep) char *block = block_alloc(x->m, grid_block_elements(g, index), err);
     r = block ? block_load_rows(x->m, index, block, err) : -ENOMEM;
     if (r == 0)

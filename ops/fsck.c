@@ -26,12 +26,14 @@ static void fsck_say(const struct fsck_run *run, const struct err *err)
 }
 
 /* Faults that stand for the whole matrix: the header says nothing about these files. */
-static void fsck_count(const struct fsck_run *run, int64_t count, const char *what)
+static void fsck_count(const struct fsck_run *run, int64_t count, const char *noun,
+                       const char *what)
 {
     struct err err = {0};
     if (count == 0)
         return;
-    (void)err_set(&err, 0, "%s: %lld %s", run->m->path, (long long)count, what);
+    (void)err_set(&err, 0, "%s: %lld %s%s %s", run->m->path, (long long)count, noun,
+                  count == 1 ? "" : "s", what);
     fsck_say(run, &err);
 }
 
@@ -136,10 +138,11 @@ int fsck_matrix(const struct matdir *m, const struct fsck *how, struct fsck_resu
     if (r < 0)
         return r;
     ret->blocks = (int64_t)in.count;
-    ret->missing = in.total - (int64_t)in.count;
+    ret->missing = in.missing;
     ret->scratch = in.scratch;
-    fsck_count(&run, in.outside, "blocks outside the grid");
-    fsck_count(&run, in.others, "files that are neither header nor block");
+    fsck_count(&run, in.outside, "block", "outside the grid");
+    fsck_count(&run, in.misnamed, "block", "named .npy: outside a mount, names have no .npy");
+    fsck_count(&run, in.others, "file", "neither header nor block");
     watch_steps(m->watch, (int64_t)in.count);
     for (size_t i = 0; i < in.count; i++) {
         fsck_block(&run, in.rank[i]);

@@ -2,6 +2,7 @@
 
 #include "base/entries.h"
 #include "matrix/name.h"
+#include "ops/block.h"
 #include "ops/publish.h"
 
 #include <errno.h>
@@ -33,8 +34,12 @@ static int inventory_add_block(const struct matdir *m, int dir, const char *name
     struct name_block b;
     struct stat st;
     const struct grid *g = &m->header.grid;
-    if (name_file_parse(name, &b) < 0 || b.view != NAME_OBJECT || b.npy_suffix) {
+    if (name_file_parse(name, &b) < 0 || b.view != NAME_OBJECT) {
         in->others++;
+        return 0;
+    }
+    if (b.npy_suffix) {
+        in->misnamed++;
         return 0;
     }
     if (b.ndim != g->ndim || !grid_contains(g, b.index)) {
@@ -91,6 +96,41 @@ static void inventory_drop_doubles(struct inventory *in)
     in->count = kept;
 }
 
+/* Blocks of the grid that matdir_expects(), counted along its shorter axis: the other one may be
+ * endless. */
+static int64_t inventory_expected(const struct matdir *m)
+{
+    const struct grid *g = &m->header.grid;
+    char triangle = m->has_fill && g->ndim == 2 ? matdir_triangle(m) : 0;
+    if (!triangle)
+        return grid_blocks(g);
+    int along = grid_axis_blocks(g, 0) <= grid_axis_blocks(g, 1) ? 0 : 1;
+    int64_t across = grid_axis_blocks(g, 1 - along);
+    int64_t shard = g->shard[1 - along];
+    int64_t sum = 0;
+    for (int64_t i = 0; i < grid_axis_blocks(g, along); i++) {
+        int64_t first = grid_block_start(g, along, i);
+        int64_t last = first + grid_block_extent(g, along, i) - 1;
+        bool before = along == (triangle == 'l' ? 0 : 1);
+        if (before)
+            sum += MIN(across, last / shard + 1);
+        else if (first < g->shape[1 - along])
+            sum += across - first / shard;
+    }
+    return sum;
+}
+
+static int64_t inventory_count_missing(const struct matdir *m, const struct inventory *in)
+{
+    int64_t missing = inventory_expected(m);
+    int64_t index[GRID_NDIM_MAX];
+    for (size_t i = 0; i < in->count; i++) {
+        grid_unrank(&m->header.grid, in->rank[i], index);
+        missing -= matdir_expects(m, index);
+    }
+    return missing;
+}
+
 int inventory_load(const struct matdir *m, bool sizes, struct inventory *ret, struct err *err)
 {
     struct inventory in = {.total = grid_blocks(&m->header.grid)};
@@ -102,6 +142,7 @@ int inventory_load(const struct matdir *m, bool sizes, struct inventory *ret, st
     if (in.count > 0)
         qsort(in.rank, in.count, sizeof(*in.rank), inventory_compare);
     inventory_drop_doubles(&in);
+    in.missing = inventory_count_missing(m, &in);
     *ret = in;
     return 0;
 }
@@ -132,56 +173,58 @@ int inventory_each_missing(const struct inventory *in, inventory_fn *fn, void *a
     return 0;
 }
 
-static int inventory_first(void *arg, int64_t rank)
-{
-    int64_t *first = arg;
-    *first = rank;
-    return 1;
-}
-
-struct inventory_triangle {
-    const struct matdir *m;
-    bool upper;
-    int64_t index[2]; /* of the first that is missing */
+/* Blocks that are needed and missing. */
+struct inventory_need {
+    const struct grid *grid;
+    char triangle;                /* only blocks that touch it are; 0: all */
+    int64_t first[GRID_NDIM_MAX]; /* of those that are missing */
 };
 
-static int inventory_first_of_triangle(void *arg, int64_t rank)
+static int inventory_needs(void *arg, int64_t rank)
 {
-    struct inventory_triangle *t = arg;
-    grid_unrank(&t->m->header.grid, rank, t->index);
-    return t->upper ? t->index[0] <= t->index[1] : t->index[0] >= t->index[1];
+    struct inventory_need *n = arg;
+    grid_unrank(n->grid, rank, n->first);
+    return !n->triangle || matdir_touches(n->grid, n->triangle, n->first);
+}
+
+static void inventory_hint(const struct matdir *m, const int64_t *index, struct err *err)
+{
+    if (block_is_misnamed(m, index, err))
+        return;
+    err_hint(err, m->has_fill ? "bm ls --missing lists them"
+                              : "bm ls --missing lists them; a fill_value in the header would "
+                                "stand for them");
 }
 
 int inventory_check_triangle(const struct matdir *m, bool upper, struct err *err)
 {
     CLEANUP(inventory_fini) struct inventory in = {0};
-    struct inventory_triangle t = {.m = m, .upper = upper};
-    bool fills = m->has_fill && matdir_triangle(m) != (upper ? 'u' : 'l');
+    char name[NAME_FILE_SIZE];
+    struct inventory_need need = {.grid = &m->header.grid, .triangle = upper ? 'u' : 'l'};
+    bool fills = m->has_fill && matdir_triangle(m) != need.triangle;
     int r = fills ? 0 : inventory_load(m, false, &in, err);
-    if (r < 0 || fills || !inventory_each_missing(&in, inventory_first_of_triangle, &t))
+    if (r < 0 || fills || !inventory_each_missing(&in, inventory_needs, &need))
         return r;
-    (void)err_set(err, -ENOENT, "%s/block_%lld_%lld: the block is missing", m->path,
-                  (long long)t.index[0], (long long)t.index[1]);
-    err_hint(err, "bm ls --missing lists them; a fill_value in the header would stand for them");
+    (void)err_set(err, -ENOENT, "%s/%s: the block is missing", m->path,
+                  name_file(2, need.first, name));
+    inventory_hint(m, need.first, err);
     return -ENOENT;
 }
 
 int inventory_check_whole(const struct matdir *m, struct err *err)
 {
     CLEANUP(inventory_fini) struct inventory in = {0};
-    int64_t first = 0;
-    int64_t index[GRID_NDIM_MAX];
+    struct inventory_need need = {.grid = &m->header.grid};
     char name[NAME_FILE_SIZE];
-    const struct grid *g = &m->header.grid;
-    if (m->has_fill && matdir_triangle(m) && g->ndim == 2)
+    int ndim = need.grid->ndim;
+    if (m->has_fill && matdir_triangle(m) && ndim == 2)
         return inventory_check_triangle(m, matdir_triangle(m) == 'u', err);
     int r = m->has_fill ? 0 : inventory_load(m, false, &in, err);
-    if (r < 0 || m->has_fill || inventory_each_missing(&in, inventory_first, &first) == 0)
+    if (r < 0 || m->has_fill || !inventory_each_missing(&in, inventory_needs, &need))
         return r;
-    grid_unrank(g, first, index);
     (void)err_set(err, -ENOENT, "%s/%s: the block is missing (%lld of %lld are)", m->path,
-                  name_file(g->ndim, index, name), (long long)(in.total - (int64_t)in.count),
+                  name_file(ndim, need.first, name), (long long)(in.total - (int64_t)in.count),
                   (long long)in.total);
-    err_hint(err, "bm ls --missing lists them; a fill_value in the header would stand for them");
+    inventory_hint(m, need.first, err);
     return -ENOENT;
 }

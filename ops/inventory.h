@@ -9,14 +9,16 @@
 enum { INVENTORY_BLOCKS_MAX = 1 << 28 }; /* 2 GiB of numbers */
 
 struct inventory {
-    int64_t *rank;   /* owned: the blocks that are there, ascending; see grid_rank() */
-    size_t count;    /* of them */
-    size_t cap;      /* of `rank` */
-    int64_t total;   /* blocks of the grid */
-    uint64_t bytes;  /* of the files of those blocks, when they were asked for */
-    int64_t outside; /* blocks outside the grid, or with another number of axes */
-    int64_t scratch; /* scratch files of bmfs's tools: being written, or left by killed ones */
-    int64_t others;  /* other names */
+    int64_t *rank;    /* owned: the blocks that are there, ascending; see grid_rank() */
+    size_t count;     /* of them */
+    size_t cap;       /* of `rank` */
+    int64_t total;    /* blocks of the grid */
+    int64_t missing;  /* of them, those that matdir_expects() and are not there */
+    uint64_t bytes;   /* of the files of those blocks, when they were asked for */
+    int64_t outside;  /* blocks outside the grid, or with another number of axes */
+    int64_t scratch;  /* scratch files of bmfs's tools: being written, or left by killed ones */
+    int64_t misnamed; /* block_I_J.npy, which names a block on mounts only */
+    int64_t others;   /* other names */
 };
 
 /* Lists the directory; with `sizes`, asks for each block's size too. 0, -EMSGSIZE for too many
@@ -28,8 +30,8 @@ void inventory_fini(struct inventory *in);
 
 bool inventory_has(const struct inventory *in, int64_t rank);
 
-/* Calls fn for each missing block in ascending order, until it returns other than 0: that is
- * returned. */
+/* Calls fn for each block that is not there in ascending order, until it returns other than 0: that
+ * is returned. */
 typedef int inventory_fn(void *arg, int64_t rank);
 int inventory_each_missing(const struct inventory *in, inventory_fn *fn, void *arg);
 

@@ -16,7 +16,12 @@ static int logdet_check(const struct matdir *l, struct err *err)
     if (!dtype_blas(element_native(l->header.dtype)))
         return err_set(err, -EINVAL, "%s: type %s; factors are of floats or complex numbers",
                        l->path, dtype_name(l->header.dtype));
-    return 0;
+    if (matdir_triangle(l))
+        return 0;
+    (void)err_set(err, -EINVAL, "%s: not a factor: its header does not say \"triangular\"",
+                  l->path);
+    err_hint(err, "bm chol makes the factor of a positive definite matrix");
+    return -EINVAL;
 }
 
 /* Adds the logarithms of a diagonal block. */

@@ -209,14 +209,14 @@ static int map_fill(const struct matdir *a, const int64_t *index, int *ret_fd, s
 static int map_open(const struct matdir *a, const int64_t *index, int *ret_fd, struct err *err)
 {
     struct block b = BLOCK_NONE;
-    int r = block_open(a, index, &b, err);
-    if (r == -ENOENT && a->has_fill)
+    int r = block_open_if_there(a, index, &b, err);
+    if (r == 0)
         return map_fill(a, index, ret_fd, err);
-    if (r == 0) {
-        *ret_fd = b.fd;
-        watch_read(a->watch, b.npy.data_len);
-    }
-    return r;
+    if (r < 0)
+        return r;
+    *ret_fd = b.fd;
+    watch_read(a->watch, b.npy.data_len);
+    return 0;
 }
 
 /* Whether what was written is the block. */

@@ -113,7 +113,7 @@ static bool matdir_says_inferred(const struct buf *text)
 int matdir_set_fill(struct matdir *m, struct number value, struct err *err)
 {
     int r = element_set(m->header.dtype, value, m->fill, err);
-    m->has_fill = r == 0;
+    m->has_fill = m->fills_all = r == 0;
     return r;
 }
 
@@ -125,7 +125,8 @@ static int matdir_header_fill(struct matdir *m, struct err *err)
         return 0;
     int r = element_from_json(fill, &value, err);
     if (r == 0)
-        r = matdir_set_fill(m, value, err);
+        r = element_set(m->header.dtype, value, m->fill, err);
+    m->has_fill = r == 0;
     return r < 0 ? err_prefix(err, -EBADMSG, "fill_value") : 0;
 }
 
@@ -280,6 +281,25 @@ char matdir_triangle(const struct matdir *m)
     if (says && strcmp(says, "lower") == 0)
         return 'l';
     return says && strcmp(says, "upper") == 0 ? 'u' : 0;
+}
+
+bool matdir_touches(const struct grid *g, char triangle, const int64_t *index)
+{
+    int far = triangle == 'l' ? 0 : 1; /* the axis along which the triangle lies behind the other */
+    int64_t last = grid_block_start(g, far, index[far]) + grid_block_extent(g, far, index[far]) - 1;
+    return last >= grid_block_start(g, 1 - far, index[1 - far]);
+}
+
+bool matdir_expects(const struct matdir *m, const int64_t *index)
+{
+    char triangle = m->has_fill && m->header.grid.ndim == 2 ? matdir_triangle(m) : 0;
+    return !triangle || matdir_touches(&m->header.grid, triangle, index);
+}
+
+bool matdir_fills(const struct matdir *m, const int64_t *index)
+{
+    bool all = m->fills_all || m->header.grid.ndim != 2 || !matdir_triangle(m);
+    return m->has_fill && (all || !matdir_expects(m, index));
 }
 
 int matdir_sync(const struct matdir *m, struct err *err)

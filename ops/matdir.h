@@ -28,7 +28,8 @@ struct matdir {
     int fd;               /* the directory; -1 when closed */
     struct header header; /* owned */
     bool inferred;        /* the mount guessed the header from the names of blocks */
-    bool has_fill;        /* a missing block stands for elements of `fill` */
+    bool has_fill;        /* a missing block stands for elements of `fill`: see matdir_fills() */
+    bool fills_all;       /* also where the header says that the matrix is triangular */
     unsigned char fill[ELEMENT_SIZE_MAX];
     struct matdir_id id;
     struct watch *watch; /* counts what is read and written here; borrowed, or NULL */
@@ -53,9 +54,20 @@ int matdir_replace_header(const struct matdir *m, const struct header *header, s
 /* Lets missing blocks stand for `value`, whatever the header says. -EINVAL as element_set(). */
 int matdir_set_fill(struct matdir *m, struct number value, struct err *err);
 
-/* Which triangle the header says that the matrix is: 'l', 'u', or 0 when it says nothing. Its fill
- * value then stands for the blocks of the other one. */
+/* Which triangle the header says that the matrix is: 'l', 'u', or 0 when it says nothing. */
 char matdir_triangle(const struct matdir *m);
+
+/* Whether a block of a matrix with two axes has elements on or below the diagonal ('l'), or on or
+ * above it ('u'). */
+bool matdir_touches(const struct grid *g, char triangle, const int64_t *index);
+
+/* Whether a matrix lacks something without this block: false for those of a triangular matrix that
+ * lie in the other triangle as a whole, when a fill value stands for them. */
+bool matdir_expects(const struct matdir *m, const int64_t *index);
+
+/* Whether the fill value stands for a block that is missing: of a triangular matrix only for those
+ * that lie in the other triangle as a whole. */
+bool matdir_fills(const struct matdir *m, const int64_t *index);
 
 /* Makes the names of what was published durable, where the file system knows how to. */
 int matdir_sync(const struct matdir *m, struct err *err);

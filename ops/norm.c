@@ -204,14 +204,12 @@ static int norm_read_square(const struct matdir *m, const struct norm_square *s,
     for (int a = 0; a < 2; a++)
         start[a] = s->first - grid_block_start(g, a, s->index[a]);
     box_strides(2, extent, element, false, stride);
-    int r = block_open(m, s->index, &b, err);
-    if (r == -ENOENT && m->has_fill) {
+    int r = block_open_if_there(m, s->index, &b, err);
+    if (r == 0)
         element_fill(m->header.dtype, m->fill, (size_t)(s->n * s->n), memory[0]);
-        return 0;
-    }
     const struct block_box box = {
         .start = start, .extent = extent, .dst = memory[0], .stride = stride, .bounce = memory[1]};
-    return r < 0 ? r : block_read_box(&b, &box, err);
+    return r <= 0 ? r : block_read_box(&b, &box, err);
 }
 
 int norm_trace(const struct matdir *m, struct number *ret, struct err *err)

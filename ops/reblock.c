@@ -194,12 +194,10 @@ static int reblock_gather_one(struct reblock *x, const int64_t *index, struct er
     }
     box_strides(g->ndim, x->region.extent, x->a->header.dtype.size, false, stride);
     char *dst = x->elements + box_offset(g->ndim, in_region, stride);
-    int r = block_open(x->a, index, &b, err);
-    if (r == -ENOENT && x->a->has_fill) {
+    int r = block_open_if_there(x->a, index, &b, err);
+    if (r == 0)
         reblock_fill(x, common.extent, dst, stride);
-        return 0;
-    }
-    if (r < 0)
+    if (r <= 0)
         return r;
     reblock_mark(x, &common);
     const struct block_box box = {.start = in_block,

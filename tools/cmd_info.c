@@ -60,14 +60,18 @@ static void cmd_info_print(const struct matdir *m, const struct inventory *in)
     (void)printf("grid: %s\n", text_sizes(blocks, h->grid.ndim, text));
     (void)printf("dtype: %s (%s)\n", dtype_name(h->dtype), dtype_descr(h->dtype, descr));
     (void)printf("blocks: %zu of %lld (%lld missing)\n", in->count, (long long)in->total,
-                 (long long)(in->total - (int64_t)in->count));
+                 (long long)in->missing);
     (void)printf("logical: %llu bytes (%s)\n", (unsigned long long)logical,
                  text_bytes((double)logical, bytes));
     (void)printf("stored: %llu bytes (%s)\n", (unsigned long long)in->bytes,
                  text_bytes((double)in->bytes, bytes));
     (void)printf("inferred: %s\n", m->inferred ? "yes" : "no");
     if (in->outside > 0)
-        (void)printf("outside the grid: %lld blocks\n", (long long)in->outside);
+        (void)printf("outside the grid: %lld block%s\n", (long long)in->outside,
+                     in->outside == 1 ? "" : "s");
+    if (in->misnamed > 0)
+        (void)printf("named .npy, as on mounts only: %lld block%s\n", (long long)in->misnamed,
+                     in->misnamed == 1 ? "" : "s");
     if (in->scratch > 0)
         (void)printf("scratch files: %lld\n", (long long)in->scratch);
     if (in->others > 0)
@@ -87,8 +91,9 @@ static void cmd_info_report(struct report *out, const struct matdir *m, const st
     report_sizes(out, "grid", grid, h->grid.ndim);
     report_int(&blocks, "total", in->total);
     report_int(&blocks, "present", (int64_t)in->count);
-    report_int(&blocks, "missing", in->total - (int64_t)in->count);
+    report_int(&blocks, "missing", in->missing);
     report_int(&blocks, "outside", in->outside);
+    report_int(&blocks, "misnamed", in->misnamed);
     report_item(out, "blocks", blocks.root);
     report_int(out, "bytes_logical", grid_elements(&h->grid) * h->dtype.size);
     report_int(out, "bytes_stored", (int64_t)in->bytes);

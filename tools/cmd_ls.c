@@ -101,6 +101,8 @@ static int cmd_ls_block(void *arg, int64_t rank)
     int64_t index[GRID_NDIM_MAX];
     char name[NAME_FILE_SIZE];
     grid_unrank(g, rank, index);
+    if (ls->conf->missing && !matdir_expects(ls->m, index))
+        return 0;
     (void)name_file(g->ndim, index, name);
     if (!ls->list) {
         cmd_ls_print_block(ls, index, name);
@@ -117,6 +119,9 @@ static int cmd_ls_each_block(struct cmd_ls *ls, const struct matdir *m, struct e
         return r;
     ls->m = m;
     ls->blocks = true;
+    if (in.misnamed > 0)
+        cmd_say(ls->call, "%lld block%s named .npy: outside a mount, names have no .npy",
+                (long long)in.misnamed, in.misnamed == 1 ? "" : "s");
     report_header(&ls->call->report, &m->header);
     if (ls->conf->missing)
         r = inventory_each_missing(&in, cmd_ls_block, ls);

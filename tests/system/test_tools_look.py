@@ -148,7 +148,8 @@ def test_info_fits_one_screen(matrices):
     assert fields["origin"] == '"lab 7"'
     assert len(lines) < 24
     report = good("info", "--json", matrices / "A").json()
-    assert report["blocks"] == {"total": 9, "present": 8, "missing": 1, "outside": 0}
+    assert report["blocks"] == {"total": 9, "present": 8, "missing": 1, "outside": 0,
+                                "misnamed": 0}
     assert report["bytes_logical"] == 560 and report["inferred"] is False
     assert report["extra"] == {"origin": "lab 7"}
 
@@ -161,7 +162,7 @@ def test_info_tells_what_else_is_there(plain):
     text = good("info", plain / "A").out.decode()
     assert "scratch files: 1\n" in text
     assert "other files: 1\n" in text
-    assert "outside the grid: 1 blocks\n" in text
+    assert "outside the grid: 1 block\n" in text
 
 
 def test_info_of_stored_objects_says_how_to_read_them(plain):

@@ -4,6 +4,8 @@
 #include "tests/kit/matrices.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,7 +63,8 @@ static void inventory_sorts_names_into_kinds(void **state)
     assert_int_equal(in.bytes, 10);
     assert_int_equal(in.outside, 3);
     assert_int_equal(in.scratch, 1);
-    assert_int_equal(in.others, 4);
+    assert_int_equal(in.others, 3);
+    assert_int_equal(in.misnamed, 1);
     assert_true(inventory_has(&in, 8) && !inventory_has(&in, 0));
 }
 
@@ -106,6 +109,36 @@ static void inventory_check_whole_names_the_first_missing_block(void **state)
     assert_int_equal(inventory_check_whole(&f->m, NULL), 0);
 }
 
+/* 3 x 3 blocks of 4 x 3: rows 0-3, 4-7, 8-9; columns 0-2, 3-5, 6. */
+static void inventory_expects_the_blocks_that_touch_a_triangle(void **state)
+{
+    struct fixture *f = *state;
+    static const char header[] =
+        "{\"shape\": [10, 7], \"shard_sizes\": [4, 3], \"dtype\": \"<f8\", \"fill_value\": 0,"
+        " \"triangular\": \"%s\"}";
+    static const struct {
+        const char *says, *first;
+        int64_t missing;
+    } good[] = {{"lower", "/A/block_0_1", 7}, {"upper", "/A/block_0_1", 4}};
+    scratch_write(&f->scratch, "A/block_0_0", "");
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        char text[256];
+        char path[PATH_MAX];
+        struct err err = {0};
+        CLEANUP(inventory_fini) struct inventory in = {0};
+        CLEANUP(matdir_close) struct matdir m = MATDIR_NONE;
+        (void)snprintf(text, sizeof(text), header, good[i].says);
+        scratch_write(&f->scratch, "A/header.json", text);
+        (void)snprintf(path, sizeof(path), "%s", f->m.path);
+        assert_int_equal(matdir_open(path, &m, NULL), 0);
+        assert_int_equal(inventory_load(&m, false, &in, NULL), 0);
+        assert_int_equal(in.missing, good[i].missing);
+        assert_int_equal(inventory_check_whole(&m, &err), -ENOENT);
+        assert_non_null(strstr(err.msg, good[i].first));
+        assert_string_equal(err.hint, "bm ls --missing lists them");
+    }
+}
+
 static void inventory_of_nothing_is_whole(void **state)
 {
     struct fixture *f = *state;
@@ -141,6 +174,7 @@ int main(void)
         INVENTORY_TEST(inventory_names_each_missing_block_once),
         INVENTORY_TEST(inventory_of_an_empty_directory_misses_everything),
         INVENTORY_TEST(inventory_check_whole_names_the_first_missing_block),
+        INVENTORY_TEST(inventory_expects_the_blocks_that_touch_a_triangle),
         INVENTORY_TEST(inventory_of_nothing_is_whole),
         INVENTORY_TEST(inventory_takes_memory_for_what_is_there_only),
     };
