@@ -32,7 +32,7 @@ static void fsck_count(const struct fsck_run *run, int64_t count, const char *no
     struct err err = {0};
     if (count == 0)
         return;
-    (void)err_set(&err, 0, "%s: %lld %s%s %s", run->m->path, (long long)count, noun,
+    (void)err_set(&err, 0, "%s: %lld %s%s%s", run->m->path, (long long)count, noun,
                   count == 1 ? "" : "s", what);
     fsck_say(run, &err);
 }
@@ -140,9 +140,9 @@ int fsck_matrix(const struct matdir *m, const struct fsck *how, struct fsck_resu
     ret->blocks = (int64_t)in.count;
     ret->missing = in.missing;
     ret->scratch = in.scratch;
-    fsck_count(&run, in.outside, "block", "outside the grid");
-    fsck_count(&run, in.misnamed, "block", "named .npy: outside a mount, names have no .npy");
-    fsck_count(&run, in.others, "file", "neither header nor block");
+    fsck_count(&run, in.outside, "block", " outside the grid");
+    fsck_count(&run, in.misnamed, "block", " named .npy: outside a mount, names have no .npy");
+    fsck_count(&run, in.others, "file", ": neither header nor block");
     watch_steps(m->watch, (int64_t)in.count);
     for (size_t i = 0; i < in.count; i++) {
         fsck_block(&run, in.rank[i]);

@@ -97,9 +97,12 @@ static int gemm_check_inner(const struct gemm *g, struct err *err)
     const struct matdir *b = g->b;
     if (gemm_shape(a, g->transa, 1) != gemm_shape(b, g->transb, 0)) {
         (void)err_set(
-            err, -EINVAL, "%s: inner dimensions differ: %s%s is %lldx%lld, %s%s is %lldx%lld",
-            b->path, a->path, gemm_said(g->transa), (long long)gemm_shape(a, g->transa, 0),
-            (long long)gemm_shape(a, g->transa, 1), b->path, gemm_said(g->transb),
+            err, -EINVAL,
+            "%s: inner dimensions differ: the first matrix, %s%s, has %lld columns (%lldx%lld), the "
+            "second, %s%s, has %lld rows (%lldx%lld)",
+            b->path, a->path, gemm_said(g->transa), (long long)gemm_shape(a, g->transa, 1),
+            (long long)gemm_shape(a, g->transa, 0), (long long)gemm_shape(a, g->transa, 1), b->path,
+            gemm_said(g->transb), (long long)gemm_shape(b, g->transb, 0),
             (long long)gemm_shape(b, g->transb, 0), (long long)gemm_shape(b, g->transb, 1));
         gemm_hint_trans(g, err);
         return -EINVAL;

@@ -91,6 +91,7 @@ static void bm_list(FILE *out)
 static void bm_version(void)
 {
     char library[256];
+    pin_best(); /* what commands compute with */
     kernel_library(library, sizeof(library));
     (void)printf("bm %s\n%s\n", BMFS_VERSION, library);
 }

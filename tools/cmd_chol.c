@@ -13,7 +13,7 @@ static const struct opts_command cmd_chol_opts = {
         "\n"
         "Each block of L appears when it is complete, so that a run that ended for whatever reason\n"
         "goes on with --resume. The result does not depend on --memory, --threads or how often that\n"
-        "was. When A is not positive definite the blocks of L before the failure are right.",
+        "was. When A is not positive definite the blocks of L before the failure are right." COMPUTE_TEXT,
     .item = cmd_chol_item,
     .items = ARRAY_SIZE(cmd_chol_item),
     .operands_min = 2,

@@ -145,9 +145,10 @@ static int cmd_create_matrix(struct cmd_call *call, const struct header *h, cons
     progress_stop(&call->progress, r == 0);
     report_int(&call->report, "bytes_written", (int64_t)call->watch.bytes_written);
     if (r == 0)
-        cmd_say(call, "%s: %s %s, %lld of %lld blocks", out.path,
+        cmd_say(call, "%s: %s %s, %lld of %lld block%s", out.path,
                 text_sizes(h->grid.shape, h->grid.ndim, sizes), dtype_name(h->dtype),
-                (long long)(any ? grid_blocks(&h->grid) : 0), (long long)grid_blocks(&h->grid));
+                (long long)(any ? grid_blocks(&h->grid) : 0), (long long)grid_blocks(&h->grid),
+                text_s(grid_blocks(&h->grid)));
     return r;
 }
 

@@ -157,9 +157,10 @@ static int cmd_fsck_main(struct cmd_call *call, struct err *err)
         r = err_set(err, f.code, "not everything could be checked");
     if (r < 0)
         return r;
-    cmd_say(call, "%lld matrices, %lld blocks (%lld missing, %lld unchecked): %lld faults",
-            (long long)f.matrices, (long long)f.sum.blocks, (long long)f.sum.missing,
-            (long long)f.sum.unchecked, (long long)f.sum.wrong);
+    cmd_say(call, "%lld %s, %lld block%s (%lld missing, %lld unchecked): %lld fault%s",
+            (long long)f.matrices, f.matrices == 1 ? "matrix" : "matrices", (long long)f.sum.blocks,
+            text_s(f.sum.blocks), (long long)f.sum.missing, (long long)f.sum.unchecked,
+            (long long)f.sum.wrong, text_s(f.sum.wrong));
     return f.sum.wrong > 0 ? CMD_NO : CMD_OK;
 }
 

@@ -138,9 +138,9 @@ static int cmd_import_matrix(struct cmd_call *call, struct import *im, struct er
     report_int(&call->report, "bytes_read", (int64_t)call->watch.bytes_read);
     report_int(&call->report, "bytes_written", (int64_t)call->watch.bytes_written);
     if (r == 0)
-        cmd_say(call, "%s: %s %s, %lld blocks", out.path,
+        cmd_say(call, "%s: %s %s, %lld block%s", out.path,
                 text_sizes(h.grid.shape, h.grid.ndim, sizes), dtype_name(h.dtype),
-                (long long)grid_blocks(&h.grid));
+                (long long)grid_blocks(&h.grid), text_s(grid_blocks(&h.grid)));
     return r;
 }
 

@@ -68,10 +68,10 @@ static void cmd_info_print(const struct matdir *m, const struct inventory *in)
     (void)printf("inferred: %s\n", m->inferred ? "yes" : "no");
     if (in->outside > 0)
         (void)printf("outside the grid: %lld block%s\n", (long long)in->outside,
-                     in->outside == 1 ? "" : "s");
+                     text_s(in->outside));
     if (in->misnamed > 0)
         (void)printf("named .npy, as on mounts only: %lld block%s\n", (long long)in->misnamed,
-                     in->misnamed == 1 ? "" : "s");
+                     text_s(in->misnamed));
     if (in->scratch > 0)
         (void)printf("scratch files: %lld\n", (long long)in->scratch);
     if (in->others > 0)

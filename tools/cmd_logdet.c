@@ -10,9 +10,8 @@ static const struct opts_command cmd_logdet_opts = {
     .name = "bm-logdet",
     .summary = "logarithm of a determinant, from the Cholesky factor",
     .synopsis = "[OPTION]... L\n",
-    .text =
-        "Prints log det A, where A = L L^H and L is what bm-chol made of A: its header says\n"
-        "\"triangular\". Reads the diagonal blocks.",
+    .text = "Prints log det A, where A = L L^H and L is what bm-chol made of A: its header says\n"
+            "\"triangular\". Reads the diagonal blocks.",
     .item = cmd_logdet_item,
     .items = ARRAY_SIZE(cmd_logdet_item),
     .operands_min = 1,

@@ -121,7 +121,7 @@ static int cmd_ls_each_block(struct cmd_ls *ls, const struct matdir *m, struct e
     ls->blocks = true;
     if (in.misnamed > 0)
         cmd_say(ls->call, "%lld block%s named .npy: outside a mount, names have no .npy",
-                (long long)in.misnamed, in.misnamed == 1 ? "" : "s");
+                (long long)in.misnamed, text_s(in.misnamed));
     report_header(&ls->call->report, &m->header);
     if (ls->conf->missing)
         r = inventory_each_missing(&in, cmd_ls_block, ls);

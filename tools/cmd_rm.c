@@ -61,8 +61,8 @@ static void cmd_rm_say(const struct cmd_call *call, const char *path, const stru
 {
     const struct cmd_rm_conf *conf = call->conf;
     char bytes[TEXT_BYTES_SIZE];
-    cmd_say(call, "%s: %s%lld blocks, %s", path, conf->dry_run ? "would remove " : "removed ",
-            (long long)n->blocks, text_bytes((double)n->bytes, bytes));
+    cmd_say(call, "%s: %s%lld block%s, %s", path, conf->dry_run ? "would remove " : "removed ",
+            (long long)n->blocks, text_s(n->blocks), text_bytes((double)n->bytes, bytes));
 }
 
 /* One operand. */

@@ -34,7 +34,7 @@ static const struct opts_command cmd_solve_opts = {
         "Whole columns of B's blocks stay in memory while L passes, so the least --memory is one such\n"
         "column and a block of L; the more columns fit, the less often L is read. Where one does not\n"
         "fit, bm-trsm L B Y and then bm-trsm --trans c L Y X do the same (for an upper factor U:\n"
-        "--trans c first). Each block of L and X appears when it is complete, and --resume goes on.",
+        "--trans c first). Each block of L and X appears when it is complete, and --resume goes on." COMPUTE_TEXT,
     .item = cmd_solve_item,
     .items = ARRAY_SIZE(cmd_solve_item),
     .operands_min = 3,

@@ -33,7 +33,7 @@ static const struct opts_command cmd_syrk_opts = {
         "\n"
         "Each block of C appears when it is complete, so that a run that ended for whatever reason\n"
         "goes on with --resume. The result does not depend on --memory, --threads or how often that\n"
-        "was.",
+        "was." COMPUTE_TEXT,
     .item = cmd_syrk_item,
     .items = ARRAY_SIZE(cmd_syrk_item),
     .operands_min = 2,

@@ -35,7 +35,7 @@ static const struct opts_command cmd_trsm_opts = {
         "\n"
         "Each block of X appears when it is complete, so that a run that ended for whatever reason\n"
         "goes on with --resume. The result does not depend on --memory, --threads or how often that\n"
-        "was. A zero on the diagonal, NaN and infinity are errors.",
+        "was. A zero on the diagonal, NaN and infinity are errors." COMPUTE_TEXT,
     .item = cmd_trsm_item,
     .items = ARRAY_SIZE(cmd_trsm_item),
     .operands_min = 3,

@@ -1,7 +1,9 @@
 #include "tools/compute.h"
 
+#include "ops/inventory.h"
 #include "ops/kernel.h"
 #include "ops/machine.h"
+#include "ops/remove.h"
 #include "tools/output.h"
 #include "tools/pin.h"
 #include "tools/text.h"
@@ -121,12 +123,12 @@ static void compute_print_plan(const struct cmd_call *call, const struct compute
         (void)printf("nothing to do: %s is complete\n", c->path);
         return;
     }
-    (void)printf("tasks        %lld super-block%s, %lld block products\n", (long long)n->tasks,
-                 n->tasks == 1 ? "" : "s", (long long)n->products);
+    (void)printf("tasks        %lld super-block%s, %lld block product%s\n", (long long)n->tasks,
+                 text_s(n->tasks), (long long)n->products, text_s(n->products));
     (void)printf("flops        %.4g\n", (double)n->flops);
-    (void)printf("reads        %lld blocks, %s\n", (long long)n->reads,
+    (void)printf("reads        %lld block%s, %s\n", (long long)n->reads, text_s(n->reads),
                  text_bytes((double)n->bytes_read, a));
-    (void)printf("writes       %lld blocks, %s\n", (long long)n->writes,
+    (void)printf("writes       %lld block%s, %s\n", (long long)n->writes, text_s(n->writes),
                  text_bytes((double)n->bytes_written, a));
     (void)printf("memory       %s for blocks, %s of them held at a time\n",
                  text_bytes((double)c->memory, a), text_bytes((double)n->memory_held, b));
@@ -218,11 +220,25 @@ static int compute_take_up(const struct compute *c, struct matdir *ret, struct e
 
 /* Makes the output, or takes up the one that is there. */
 static int compute_open(const struct cmd_call *call, const struct compute *c, struct matdir *ret,
-                        struct err *err)
+                        bool *ret_made, struct err *err)
 {
     const struct output out = compute_output(call, c);
     int r = compute_conf(call)->resume ? compute_take_up(c, ret, err) : -ENOENT;
-    return r == -ENOENT ? output_make(&out, &c->header, ret, err) : r;
+    *ret_made = r == -ENOENT;
+    return *ret_made ? output_make(&out, &c->header, ret, err) : r;
+}
+
+/* What becomes of the output when the run ended with an error. Numbers that have no result would
+ * have none again: what was finished stays, but not a matrix of nothing that this run made. */
+static void compute_leave(const struct output *said, const struct matdir *out, bool made, int code,
+                          struct err *err)
+{
+    struct remove_count ignored;
+    CLEANUP(inventory_fini) struct inventory in = {0};
+    if (code != -EDOM)
+        output_is_resumable(said, err);
+    else if (made && inventory_load(out, false, &in, NULL) == 0 && in.count == 0)
+        (void)remove_matrix(said->path, false, NULL, &ignored, NULL);
 }
 
 int compute_is_done(const struct cmd_call *call, struct compute *c, struct err *err)
@@ -263,7 +279,8 @@ static int compute_do(struct cmd_call *call, struct compute *c, struct trace *tr
         .memory = c->memory, .threads = c->threads, .watch = &call->watch, .trace = trace};
     struct engine_count n = {0};
     CLEANUP(matdir_close) struct matdir out = MATDIR_NONE;
-    int r = compute_open(call, c, &out, err);
+    bool made = false;
+    int r = compute_open(call, c, &out, &made, err);
     call->output = said.path;
     if (r == 0)
         r = cmd_progress_resumable(call, c->label, "block products", err);
@@ -275,8 +292,8 @@ static int compute_do(struct cmd_call *call, struct compute *c, struct trace *tr
             c->input[i]->watch = &call->watch;
     }
     r = run_do(&c->algorithm, &out, &conf, &n, err);
-    if (r < 0 && r != -EDOM)
-        output_is_resumable(&said, err);
+    if (r < 0)
+        compute_leave(&said, &out, made, r, err);
     progress_stop(&call->progress, r == 0);
     compute_report(call, c, &out, &n, r == 0);
     return r < 0 ? r : compute_verify(call, c, &out, err);

@@ -28,11 +28,22 @@ struct compute_conf {
         {"plan", 0, OPTS_FLAG, COMPUTE_AT(plan), NULL, "only say what would be done"},               \
         {"resume", 0, OPTS_FLAG, COMPUTE_AT(resume), NULL, "go on with what an earlier run left"},   \
         {"force", 'f', OPTS_FLAG, COMPUTE_AT(force), NULL, "delete the output that is there first"}, \
-        {"verify",           0,    OPTS_FLAG,                                                        \
-         COMPUTE_AT(verify), NULL, "check the result against random vectors"},                       \
+        {"verify",  0,                                                                               \
+         OPTS_FLAG, COMPUTE_AT(verify),                                                              \
+         NULL,      "check the result against random vectors; right: a residual below 30"},          \
         {"trace",           0,      OPTS_STRING,                                                     \
          COMPUTE_AT(trace), "FILE", "write what each thread did when, as Chrome trace events"},      \
         CMD_PROGRESS, CMD_JSON, CMD_QUIET
+
+/* The end of such a command's description. */
+#define COMPUTE_TEXT                                                                                  \
+    "\n\n"                                                                                            \
+    "The more --memory, the less often inputs are read, but the larger the part of the result that\n" \
+    "is computed at a time: its blocks are stored later, near the end when all of it fits.\n"         \
+    "--verify multiplies both sides of the equation with random vectors. The residual is their\n"     \
+    "difference in units of the rounding error to be expected: dimension x machine epsilon x the\n"   \
+    "norms of the operands. Right results are far below 30, the limit; a wrong element of normal\n"   \
+    "size gives about 1 / (dimension x epsilon)."
 
 struct compute {
     const char *label;       /* "gemm" */

@@ -1,8 +1,10 @@
 #include "tools/output.h"
 
+#include "ops/inventory.h"
 #include "ops/remove.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static int output_is_input(const struct output *o, const struct matdir_id *id, struct err *err)
 {
@@ -60,6 +62,19 @@ void output_is_incomplete(const struct output *o, struct err *err)
 
 void output_is_resumable(const struct output *o, struct err *err)
 {
+    char stored[OUTPUT_STORED_SIZE];
     if (!err->hint[0])
-        err_hint(err, "%s is incomplete: the same command with --resume goes on", o->path);
+        err_hint(err, "%s is incomplete%s: the same command with --resume goes on", o->path,
+                 output_stored(o->path, stored));
+}
+
+const char *output_stored(const char *path, char dst[OUTPUT_STORED_SIZE])
+{
+    CLEANUP(matdir_close) struct matdir m = MATDIR_NONE;
+    CLEANUP(inventory_fini) struct inventory in = {0};
+    dst[0] = '\0';
+    if (matdir_open(path, &m, NULL) == 0 && inventory_load(&m, false, &in, NULL) == 0)
+        (void)snprintf(dst, OUTPUT_STORED_SIZE, ", %zu of %lld blocks are stored", in.count,
+                       (long long)in.missing + (long long)in.count);
+    return dst;
 }

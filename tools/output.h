@@ -29,4 +29,8 @@ void output_is_incomplete(const struct output *o, struct err *err);
 /* The same, where --resume goes on. */
 void output_is_resumable(const struct output *o, struct err *err);
 
+/* ", 3 of 64 blocks are stored" of the matrix at a path; "" when that cannot be found out. */
+enum { OUTPUT_STORED_SIZE = 80 };
+const char *output_stored(const char *path, char dst[OUTPUT_STORED_SIZE]);
+
 #endif

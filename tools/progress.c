@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "matrix/json.h"
 #include "ops/publish.h"
+#include "tools/output.h"
 #include "tools/text.h"
 
 #include <errno.h>
@@ -176,11 +177,13 @@ static bool progress_is_due(const struct progress *p, const struct progress_view
 static void progress_say_output(const struct progress *p)
 {
     char header[PATH_MAX];
+    char stored[OUTPUT_STORED_SIZE];
     const char *path = p->conf.output;
     if (!path || snprintf(header, sizeof(header), "%s/header.json", path) >= PATH_MAX ||
         access(header, F_OK) < 0)
         return; /* it had not come to be */
-    (void)fprintf(stderr, "  hint: %s is incomplete: %s\n", path,
+    (void)fprintf(stderr, "  hint: %s is incomplete%s: %s\n", path,
+                  p->conf.resumable ? output_stored(path, stored) : "",
                   p->conf.resumable ? "the same command with --resume goes on"
                                     : "remove it, or start again with --force");
 }

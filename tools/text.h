@@ -48,4 +48,10 @@ int text_parse_factor(const char *option, const char *text, double complex *ret,
  * no more than the matrix has. */
 int text_parse_block(const char *text, struct grid *g, struct err *err);
 
+/* The ending of a noun: "s", or "" for one. */
+static inline const char *text_s(int64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 #endif

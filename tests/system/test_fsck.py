@@ -54,7 +54,7 @@ def test_names_sizes_and_headers(tmp_path):
     (tmp_path / "C/block_0_0").mkdir()
     lines = faults(tmp_path)
     assert len(lines) == 5, lines
-    for name, words in [("A", "1 blocks outside"), ("A", "1 files that are neither"),
+    for name, words in [("A", "1 block outside"), ("A", "1 file: neither"),
                         ("A/block_0_0", "5 bytes"), ("B", "shape"), ("C/block_0_0", "not a file")]:
         assert any(f"{tmp_path}/{name}" in line and words in line for line in lines), (name, lines)
     report = bm("fsck", "--json", tmp_path).json()

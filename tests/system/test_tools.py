@@ -3,9 +3,10 @@
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
-from tools_kit import BUILD, bm, environ, good, program, refused  # noqa: F401
+from tools_kit import BUILD, bm, environ, good, program, refused, store  # noqa: F401
 
 COMMANDS = ["add", "create", "diff", "export", "free", "fsck", "gemm", "import", "info", "ls", "map",
             "norm", "reblock", "recover", "rm", "scale", "trace", "transpose"]
@@ -36,10 +37,13 @@ def test_help_explains_exit_codes():
         "0", "1", "2", "3", "4", "5", "6", "7", "130", "143"]
 
 
-def test_version_says_what_computes():
+def test_version_says_what_computes(tmp_path):
     first, second = good("--version").out.decode().splitlines()
     assert first.startswith("bm ")
     assert second.startswith("OpenBLAS ") and "running on " in second
+    store(tmp_path / "A", np.eye(4), (2, 2))
+    report = good("gemm", "--json", tmp_path / "A", tmp_path / "A", tmp_path / "C").json()
+    assert second.endswith(f"running on {report['core']}")
     assert good("gemm", "--version").out.decode() == first.replace("bm", "bm-gemm", 1) + "\n"
 
 

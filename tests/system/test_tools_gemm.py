@@ -72,9 +72,9 @@ def test_gemm_says_what_does_not_fit(matrices):
         store(matrices / key, np.ones(shape, dtype), block)
     m = matrices
     c = m / "C"
-    refused(2, f"{m}/B: inner dimensions differ: {m}/A is 8x6, {m}/B is 5x4", "gemm", m / "A",
-            m / "B", c)
-    refused(2, f"{m}/B transposed is 4x5", "gemm", m / "A", m / "B", c, "--transb", "t")
+    refused(2, f"{m}/B: inner dimensions differ: the first matrix, {m}/A, has 6 columns (8x6), the "
+            f"second, {m}/B, has 5 rows (5x4)", "gemm", m / "A", m / "B", c)
+    refused(2, f"{m}/B transposed, has 4 rows (4x5)", "gemm", m / "A", m / "B", c, "--transb", "t")
     refused(2, f"{m}/B2: inner blocks differ: {m}/A is cut every 3 columns, {m}/B2 every 2 rows",
             "gemm", m / "A", m / "B2", c)
     refused(2, f"{m}/S: types differ: {m}/A is float64, {m}/S is float32", "gemm", m / "A", m / "S",

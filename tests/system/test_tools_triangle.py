@@ -88,3 +88,25 @@ def test_blocks_named_npy_are_told_from_missing_ones(plain, tmp_path):
         for name in names(plain / "B"):
             os.unlink(plain / "B" / name)
         os.rmdir(plain / "B")
+
+
+def test_a_factorization_that_finished_no_block_leaves_no_matrix(matrices):
+    store(matrices / "A", -np.eye(6), (2, 2))
+    refused(3, "leading minor of order 1 is not positive definite", "chol", matrices / "A",
+            matrices / "L")
+    assert not (matrices / "L").exists()
+    a = np.eye(6)
+    a[4, 4] = -1
+    store(matrices / "B", a, (2, 2))
+    refused(3, "leading minor of order 5", "chol", matrices / "B", matrices / "M")
+    assert "block_0_0" in names(matrices / "M")
+    refused(3, "leading minor of order 5", "chol", "--resume", matrices / "B", matrices / "M")
+    assert "block_0_0" in names(matrices / "M")
+
+
+def test_what_resume_goes_on_with_says_how_much_is_stored(plain):
+    store(plain / "A", np.ones((4, 4)), (2, 2))
+    np.save(plain / "A/b.npy", np.ones((3, 3)))
+    os.rename(plain / "A/b.npy", plain / "A/block_1_1")
+    refused(2, "A/block_1_1", "gemm", plain / "A", plain / "A", plain / "C", "--memory", 4096,
+            hint="C is incomplete, 0 of 4 blocks are stored: the same command with --resume")
