@@ -60,11 +60,71 @@ int job_describe(const struct job *job, struct header *h, struct err *err)
     return r < 0 ? err_errno(err, r, "cannot describe the run") : 0;
 }
 
+/* A parameter as options are written: 2.5, 1+2j, l. */
 static const char *job_print(const struct cJSON *item, struct buf *text)
 {
+    const struct cJSON *re = cJSON_GetArrayItem(item, 0);
+    const struct cJSON *im = cJSON_GetArrayItem(item, 1);
+    int r = 0;
     if (!item)
         return "none";
-    return json_print(item, text) < 0 ? "?" : buf_text(text);
+    if (cJSON_IsString(item))
+        return item->valuestring;
+    if (!cJSON_IsNumber(re) || !cJSON_IsNumber(im))
+        r = json_print(item, text);
+    else if (im->valuedouble == 0)
+        r = buf_printf(text, "%.15g", re->valuedouble);
+    else
+        r = buf_printf(text, "%.15g%+.17gj", re->valuedouble, im->valuedouble);
+    return r < 0 ? "?" : buf_text(text);
+}
+
+static const char *job_text(const struct cJSON *object, const char *field)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, field));
+    return text ? text : "none";
+}
+
+/* One input that is another, or another version of the same. */
+static int job_input_differs(const char *path, const struct cJSON *there, const struct cJSON *now,
+                             struct err *err)
+{
+    const char *name = job_text(now, "name");
+    if (strcmp(job_text(there, "name"), name) != 0)
+        return err_set(err, -EINVAL, "%s: it was begun with the input %s, not %s", path,
+                       job_text(there, "name"), name);
+    return err_set(err, -EINVAL,
+                   "%s: its input %s changed since it was begun: blocks of it are new or gone",
+                   path, name);
+}
+
+static int job_inputs_differ(const char *path, const struct cJSON *there, const struct cJSON *now,
+                             struct err *err)
+{
+    int old = cJSON_GetArraySize(there);
+    int count = cJSON_GetArraySize(now);
+    for (int i = 0; old == count && i < count; i++) {
+        const struct cJSON *a = cJSON_GetArrayItem(there, i);
+        const struct cJSON *b = cJSON_GetArrayItem(now, i);
+        if (!cJSON_Compare(a, b, true))
+            return job_input_differs(path, a, b, err);
+    }
+    return err_set(err, -EINVAL, "%s: it was begun with %d input matrices, not %d", path, old,
+                   count);
+}
+
+/* Fields of a job that are no options, in words. */
+static const char *job_word(const char *field)
+{
+    static const char *const word[][2] = {{"operation", "by bm"},
+                                          {"grain", "with the grain"},
+                                          {"library", "with"},
+                                          {"core", "on a core like"}};
+    for (size_t i = 0; i < ARRAY_SIZE(word); i++) {
+        if (strcmp(field, word[i][0]) == 0)
+            return word[i][1];
+    }
+    return NULL;
 }
 
 static int job_differs(const char *path, const struct cJSON *there, const struct cJSON *now,
@@ -72,12 +132,13 @@ static int job_differs(const char *path, const struct cJSON *there, const struct
 {
     CLEANUP(buf_fini) struct buf old = BUF_INIT(JOB_TEXT_MAX);
     CLEANUP(buf_fini) struct buf new = BUF_INIT(JOB_TEXT_MAX);
+    const char *word = job_word(now->string);
     if (strcmp(now->string, "inputs") == 0)
-        (void)err_set(err, -EINVAL, "%s: an input changed since it was begun: %s, now %s", path,
-                      job_print(there, &old), job_print(now, &new));
+        (void)job_inputs_differ(path, there, now, err);
     else
-        (void)err_set(err, -EINVAL, "%s: it was begun with %s %s, not %s", path, now->string,
-                      job_print(there, &old), job_print(now, &new));
+        (void)err_set(err, -EINVAL, "%s: it was begun %s%s %s, not %s", path,
+                      word ? word : "with --", word ? "" : now->string, job_print(there, &old),
+                      job_print(now, &new));
     err_hint(err, "--force deletes it and begins anew");
     return -EINVAL;
 }

@@ -343,11 +343,11 @@ def test_resume_goes_on_and_only_with_the_same(matrices):
     assert done.err == b"bm-chol: " + bytes(m / "L") + b": it is complete already\n"
     done = good("chol", "--resume", "--plan", m / "A", m / "L")
     assert done.out == b"nothing to do: " + bytes(m / "L") + b" is complete\n"
-    refused(2, "L: it was begun with reg 0, not 1", "chol", "--resume", "--reg", 1, m / "A",
+    refused(2, "L: it was begun with --reg 0, not 1", "chol", "--resume", "--reg", 1, m / "A",
             m / "L", hint="--force")
-    refused(2, 'L: it was begun with uplo "l", not "u"', "chol", "--resume", "--uplo", "u", m / "A",
+    refused(2, "L: it was begun with --uplo l, not u", "chol", "--resume", "--uplo", "u", m / "A",
             m / "L")
-    refused(2, "L: it was begun with operation", "gemm", "--resume", m / "A", m / "A", m / "L")
+    refused(2, "L: it was begun by bm chol, not gemm", "gemm", "--resume", m / "A", m / "A", m / "L")
     refused(2, "--resume goes on with what --force would delete", "chol", "--resume", "--force",
             m / "A", m / "L")
 
@@ -358,7 +358,7 @@ def test_resume_refuses_an_input_that_was_made_anew(plain):
     time.sleep(0.02)
     np.save(plain / "A/new.npy", spd(60)[:16, :16])
     os.rename(plain / "A/new.npy", plain / "A/block_0_0")
-    refused(2, "L: an input changed since it was begun", "chol", "--resume", plain / "A",
+    refused(2, "L: its input A changed since it was begun", "chol", "--resume", plain / "A",
             plain / "L", hint="--force")
     good("chol", "--force", plain / "A", plain / "L")
 

@@ -110,3 +110,16 @@ def test_what_resume_goes_on_with_says_how_much_is_stored(plain):
     os.rename(plain / "A/b.npy", plain / "A/block_1_1")
     refused(2, "A/block_1_1", "gemm", plain / "A", plain / "A", plain / "C", "--memory", 4096,
             hint="C is incomplete, 0 of 4 blocks are stored: the same command with --resume")
+
+
+def test_resume_says_in_words_what_differs(plain):
+    for key in "ABD":
+        store(plain / key, np.ones((4, 4), "c16"), (2, 2))
+    a, b, c, d = (plain / key for key in "ABCD")
+    good("gemm", a, b, c, "--alpha", "2")
+    for says, words in (("--alpha 2, not 1+2j", [a, b, c, "--alpha", "1+2j"]),
+                        ("--transa n, not t", [a, b, c, "--alpha", "2", "--transa", "t"]),
+                        ("the input B, not D", [a, d, c, "--alpha", "2"]),
+                        ("--beta 0, not 0.5", [a, b, c, "--alpha", "2", "--beta", "0.5",
+                                               "--add", d])):
+        refused(2, f"C: it was begun with {says}", "gemm", "--resume", *words, hint="--force")
