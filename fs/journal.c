@@ -152,6 +152,11 @@ static void journal_read_ranges(const struct journal_ranges *r, struct extent *r
     }
 }
 
+size_t journal_file_size(void)
+{
+    return sizeof(struct journal_file);
+}
+
 int journal_read(int fd, struct journal_note *ret)
 {
     struct stat st;

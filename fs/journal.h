@@ -72,6 +72,9 @@ struct journal_note {
     struct extent written; /* gave up when that is not known; owned */
 };
 
+/* Bytes of every journal. */
+size_t journal_file_size(void);
+
 /* 0, -EBADMSG for a file that is no journal, or -errno. */
 int journal_read(int fd, struct journal_note *ret);
 

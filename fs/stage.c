@@ -411,7 +411,11 @@ static int stage_load(struct stage *s, enum stage_state from, struct cache_file 
     if (from == STAGE_BASE) {
         int r = object_all(s->base, &err);
         if (r < 0) {
-            log_error("write", "%s", err.msg);
+            log_error("write", "%s%s", err.msg,
+                      r == -ESTALE
+                          ? ": somebody else has stored it since it was opened; what was "
+                            "written to it here cannot be kept, for its other bytes are gone"
+                          : "");
             return r;
         }
         old = object_fd(s->base);

@@ -44,8 +44,9 @@ static int location_parse_bucket(const char *text, struct location *loc, struct 
 {
     size_t len = strcspn(text, "/");
     if (!location_is_bucket(text, len)) {
-        int r = err_set(err, -EINVAL, "'%.*s' cannot be the name of a bucket", (int)MIN(len, 256UL),
-                        text);
+        int r = len == 0 ? err_set(err, -EINVAL, "%.256s is a path, not the name of a bucket", text)
+                         : err_set(err, -EINVAL, "'%.*s' cannot be the name of a bucket",
+                                   (int)MIN(len, 256UL), text);
         err_hint(err, "write BUCKET, BUCKET/PREFIX/ or, for a directory, file:///DIR");
         return r;
     }

@@ -137,7 +137,6 @@ static int cmd_solve_stamp_factor(struct cmd_solve *s, struct err *err)
 static int cmd_solve_look(struct cmd_call *call, struct cmd_solve *s, struct err *err)
 {
     int64_t parts = 0;
-    s->solve.forward.memory = s->compute.memory;
     int r = solve_parts(&s->solve, &parts, err);
     if (r == 0)
         r = compute_check(call, &s->compute, err);
@@ -243,6 +242,7 @@ static int cmd_solve_main(struct cmd_call *call, struct err *err)
         r = trsm_plan(&s.solve.forward, &s.compute.header, err);
     if (r < 0)
         return r;
+    s.solve.forward.memory = s.compute.memory;
     cmd_solve_describe(call, &s);
     r = cmd_solve_look(call, &s, err);
     if (r < 0)

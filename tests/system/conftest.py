@@ -1,3 +1,4 @@
+import signal
 import sys
 from pathlib import Path
 
@@ -6,6 +7,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import kit  # noqa: E402
+
+# Whoever runs the tests in the background may have these ignored, and programs inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

@@ -214,6 +214,7 @@ def test_solve_has_the_same_bits_with_any_memory_and_goes_on(matrices):
         run = good(*words, out, *memory, "--json").json()
         for field in ("bytes_read", "bytes_written", "flops", "super_blocks", "requests"):
             assert plan[field] == run[field], field
+        assert 0 < plan["bytes_bound"] <= plan["bytes_read"]
         os.unlink(out / "block_3_1")
         os.unlink(out / "block_8_4")
         good(*words, out, *memory, "--resume")

@@ -223,3 +223,17 @@ def test_of_many_that_create_a_block_at_once_one_does(mount, bucket):
         assert [r.wait(timeout=60) for r in racers].count(0) == 1
         assert np.load(mount.path / "A/block_0_1").shape == (2, 2)
         os.unlink(mount.path / "A/block_0_1")
+
+
+def test_a_block_replaced_before_its_old_bytes_were_fetched_says_so(s3_bucket, tmp_path):
+    kit.put_matrix(s3_bucket, "A", np.zeros((512, 512)), (512, 512))
+    with kit.Mount(s3_bucket, tmp_path) as m:
+        with pytest.raises(OSError) as failed:
+            with open(m.path / "A/block_0_0", "r+b", buffering=0) as f:
+                theirs = kit.npy(np.ones((512, 512)))
+                s3_bucket.put(f"{kit.PREFIX}A/{kit.object_name((0, 0), (512, 512), (512, 512))}", theirs)
+                f.seek(1 << 20)
+                f.write(b"12345678")
+        assert failed.value.errno == errno.ESTALE
+        assert "somebody else has stored it" in m.errors()
+        assert (m.path / "A/block_0_0").read_bytes() == theirs
