@@ -101,8 +101,8 @@ static void inventory_drop_doubles(struct inventory *in)
 static int64_t inventory_expected(const struct matdir *m)
 {
     const struct grid *g = &m->header.grid;
-    char triangle = m->has_fill && g->ndim == 2 ? matdir_triangle(m) : 0;
-    if (!triangle)
+    char triangle = matdir_triangle(m);
+    if (!triangle || !m->has_fill || g->ndim != 2)
         return grid_blocks(g);
     int along = grid_axis_blocks(g, 0) <= grid_axis_blocks(g, 1) ? 0 : 1;
     int64_t across = grid_axis_blocks(g, 1 - along);

@@ -292,8 +292,9 @@ bool matdir_touches(const struct grid *g, char triangle, const int64_t *index)
 
 bool matdir_expects(const struct matdir *m, const int64_t *index)
 {
-    char triangle = m->has_fill && m->header.grid.ndim == 2 ? matdir_triangle(m) : 0;
-    return !triangle || matdir_touches(&m->header.grid, triangle, index);
+    char triangle = matdir_triangle(m);
+    return !triangle || !m->has_fill || m->header.grid.ndim != 2 ||
+           matdir_touches(&m->header.grid, triangle, index);
 }
 
 bool matdir_fills(const struct matdir *m, const int64_t *index)
