@@ -309,7 +309,7 @@ def test_solve_goes_on_with_factor_and_solution(plain):
     np.save(plain / "A/block_1_0.npy", np.ones((8, 8)))
     os.rename(plain / "A/block_1_0.npy", plain / "A/block_1_0")
     os.unlink(plain / "X/block_3_1")
-    refused(2, "X: an input changed", *words)
+    refused(2, "X: its input A changed", *words)
     assert not (plain / "X.factor").exists()
 
 
