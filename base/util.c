@@ -117,3 +117,13 @@ void hex_encode(char *dst, const void *src, size_t len)
     }
     dst[2 * len] = '\0';
 }
+
+int random_hex(char *dst, size_t size)
+{
+    unsigned char bytes[64];
+    size_t len = (size - 1) / 2;
+    int r = len <= sizeof(bytes) ? random_bytes(bytes, len) : -EINVAL;
+    if (r == 0)
+        hex_encode(dst, bytes, len);
+    return r;
+}

@@ -67,4 +67,8 @@ int random_bytes(void *dst, size_t len);
 /* Lower-case hex of `len` bytes; `dst` holds 2 * len + 1. */
 void hex_encode(char *dst, const void *src, size_t len);
 
+/* Fills `dst` of `size` bytes, an odd number, with random lower-case hex digits and a NUL: a name
+ * that nobody else has. 0 or -errno. */
+int random_hex(char *dst, size_t size);
+
 #endif

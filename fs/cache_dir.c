@@ -215,7 +215,6 @@ int cache_dir_clear_mounts(int dir_fd, const struct cache_dir_salvage *salvage)
 int cache_dir_claim_mount(int dir_fd, const struct cache_dir_salvage *salvage, char *ret_id,
                           int *ret_fd, int *ret_lock_fd)
 {
-    unsigned char random[CACHE_DIR_MOUNT_DIGITS / 2];
     CLEANUP(closep) int mounts = -1;
     CLEANUP(closep) int fd = -1;
     /* A mount that starts makes its folder and its lock in two steps; the lock on the whole
@@ -224,10 +223,9 @@ int cache_dir_claim_mount(int dir_fd, const struct cache_dir_salvage *salvage, c
     if (all < 0)
         return all;
     int alive = cache_dir_drop_dead_mounts(dir_fd, salvage);
-    int r = random_bytes(random, sizeof(random));
+    int r = random_hex(ret_id, CACHE_DIR_MOUNT_DIGITS + 1);
     if (r < 0)
         return r;
-    hex_encode(ret_id, random, sizeof(random));
     r = cache_dir_sub(dir_fd, "mounts", &mounts);
     if (r == 0)
         r = cache_dir_sub(mounts, ret_id, &fd);

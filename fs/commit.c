@@ -43,7 +43,6 @@ static void commit_job_fini(struct commit_job *job)
 static int commit_find(struct commit_job *job, const struct commit_target *to)
 {
     struct writer *w = job->w;
-    unsigned char random[(STORE_WRITE_ID_SIZE - 1) / 2];
     {
         LOCK_SCOPE(&w->fs->mu);
         const char *if_match = to ? to->if_match : w->if_match;
@@ -55,9 +54,7 @@ static int commit_find(struct commit_job *job, const struct commit_target *to)
         (void)snprintf(job->if_match, sizeof(job->if_match), "%s", if_match ? if_match : "");
     }
     job->key = fs_key(w->fs, job->dir->path, job->place.obj);
-    int r = random_bytes(random, sizeof(random));
-    hex_encode(job->write_id, random, sizeof(random));
-    return job->key ? r : -ENOMEM;
+    return job->key ? random_hex(job->write_id, sizeof(job->write_id)) : -ENOMEM;
 }
 
 /* Holds the bytes and finds out where they belong: in this order, for the commit or rename that

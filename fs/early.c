@@ -340,14 +340,10 @@ int early_is_late(struct folder *d, const struct place *place, struct err *err)
 
 int early_note(struct folder *d, char ret_note[EARLY_NOTE_SIZE], struct err *err)
 {
-    unsigned char random[16];
-    char id[2 * sizeof(random) + 1];
-    int r = random_bytes(random, sizeof(random));
+    int r = random_hex(ret_note, EARLY_NOTE_SIZE);
     if (r < 0)
         return r;
-    hex_encode(id, random, sizeof(random));
-    (void)snprintf(ret_note, EARLY_NOTE_SIZE, "%s", id);
-    CLEANUP(freep) char *key = fs_key(d->fs, EARLY_DIR, id);
+    CLEANUP(freep) char *key = fs_key(d->fs, EARLY_DIR, ret_note);
     struct store_body body = {.head = d->path, .head_len = strlen(d->path), .fd = -1};
     struct store_put put = {0};
     return key ? store_put(d->fs->store, key, &body, &put, NULL, err) : -ENOMEM;

@@ -18,7 +18,7 @@ enum {
     EARLY_THREADS = 4,                /* blocks that are moved at a time */
     EARLY_NOTES_MAX = 1000,           /* directories that a mount looks after when it starts */
     EARLY_NOTE_MS = 24 * 3600 * 1000, /* a note without a header is dropped after a day */
-    EARLY_NOTE_SIZE = 64,             /* of the object name of a note */
+    EARLY_NOTE_SIZE = 33,             /* of the object name of a note */
 };
 
 /* True for the place of an ordinary file with the name of a block. */

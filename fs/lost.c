@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOST_COPY = 1 << 20 };
+enum { LOST_COPY = 1 << 20, LOST_RANDOM_SIZE = 13 };
 
 static bool lost_is_full(int dir_fd)
 {
@@ -111,19 +111,18 @@ static int lost_write(const struct lost_bytes *b, const struct lost_note *note, 
 int lost_keep_bytes(int cache_fd, const struct lost_bytes *bytes, const struct lost_note *note,
                     char ret_name[LOST_NAME_SIZE], struct err *err)
 {
-    unsigned char random[6];
-    char id[2 * sizeof(random) + 1];
+    char id[LOST_RANDOM_SIZE];
     CLEANUP(closep) int dir_fd = -1;
     int r = cache_dir_sub(cache_fd, "lost", &dir_fd);
     if (r < 0)
         return err_errno(err, r, "cannot keep the bytes in the recovery folder");
     if (lost_is_full(dir_fd))
         return err_set(err, -EDQUOT, "the recovery folder is full");
-    r = random_bytes(random, sizeof(random));
-    hex_encode(id, random, sizeof(random));
-    (void)snprintf(ret_name, LOST_NAME_SIZE, "%lld-%s", (long long)time(NULL), id);
-    if (r == 0)
+    r = random_hex(id, sizeof(id));
+    if (r == 0) {
+        (void)snprintf(ret_name, LOST_NAME_SIZE, "%lld-%s", (long long)time(NULL), id);
         r = lost_write(bytes, note, dir_fd, ret_name);
+    }
     return r < 0 ? err_errno(err, r, "cannot keep the bytes in the recovery folder") : 0;
 }
 

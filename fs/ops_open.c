@@ -569,14 +569,12 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static int ops_create_exclusive(struct writer *w, struct err *err)
 {
     struct fs *fs = w->fs;
-    unsigned char random[(STORE_WRITE_ID_SIZE - 1) / 2];
     char write_id[STORE_WRITE_ID_SIZE];
     struct store_stat stat;
     CLEANUP(freep) char *key = fs_key(fs, w->dir->path, w->place.obj);
-    int r = key ? random_bytes(random, sizeof(random)) : -ENOMEM;
+    int r = key ? random_hex(write_id, sizeof(write_id)) : -ENOMEM;
     if (r < 0)
         return r;
-    hex_encode(write_id, random, sizeof(random));
     struct store_body body = {.fd = -1};
     struct store_put put = {.if_match = STORE_ABSENT, .write_id = write_id, .has_crc32c = true};
     r = store_put(fs->store, key, &body, &put, &stat, err);

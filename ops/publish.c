@@ -46,13 +46,11 @@ static int publish_code(int code)
 
 static int publish_create(struct publish *p)
 {
-    unsigned char random[PUBLISH_RANDOM_SIZE];
     char hex[2 * PUBLISH_RANDOM_SIZE + 1];
     for (int try = 0; try < PUBLISH_TRIES_MAX; try++) {
-        int r = random_bytes(random, sizeof(random));
+        int r = random_hex(hex, sizeof(hex));
         if (r < 0)
             return r;
-        hex_encode(hex, random, sizeof(random));
         (void)snprintf(p->name, sizeof(p->name), PUBLISH_PREFIX "%s", hex);
         p->fd = openat(p->dir, p->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (p->fd >= 0)

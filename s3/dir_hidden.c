@@ -14,6 +14,7 @@
 #define DIR_HIDDEN_LOCK DIR_PATH_HIDDEN "/lock"
 
 enum {
+    DIR_HIDDEN_RANDOM_SIZE = 33,
     DIR_HIDDEN_LOCKS = 64,
     DIR_HIDDEN_LOCK_MS_MAX = 30000,     /* the longest wait for a lock */
     DIR_HIDDEN_PAUSE_NS_MAX = 16000000, /* between two looks at a lock */
@@ -53,12 +54,10 @@ static int dir_hidden_open(const struct dir *d, const char *path)
 
 int dir_hidden_temp(const struct dir *d, int beside, struct dir_temp *temp)
 {
-    unsigned char id[16];
-    char hex[2 * sizeof(id) + 1];
-    int r = random_bytes(id, sizeof(id));
+    char hex[DIR_HIDDEN_RANDOM_SIZE];
+    int r = random_hex(hex, sizeof(hex));
     if (r < 0)
         return r;
-    hex_encode(hex, id, sizeof(id));
     temp->folder =
         beside < 0 ? dir_hidden_open(d, DIR_HIDDEN_TEMP) : dir_walk_open(beside, "", O_PATH);
     if (temp->folder < 0)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { PROBE_AGE_MAX_S = 7 * 24 * 3600 };
+enum { PROBE_AGE_MAX_S = 7 * 24 * 3600, PROBE_RANDOM_SIZE = 17 };
 
 /* An ETag that no object has: the MD5 of something else. */
 #define PROBE_WRONG "0123456789abcdef0123456789abcdef"
@@ -29,14 +29,12 @@ struct probe {
 
 int probe_new(struct client *client, const char *prefix, struct probe **ret)
 {
-    unsigned char random[8];
-    char hex[2 * sizeof(random) + 1];
+    char hex[PROBE_RANDOM_SIZE];
     if (strlen(prefix) + sizeof(".bmfs/probe-") + sizeof(hex) > STORE_KEY_MAX)
         return -ENAMETOOLONG;
-    int r = random_bytes(random, sizeof(random));
+    int r = random_hex(hex, sizeof(hex));
     if (r < 0)
         return r;
-    hex_encode(hex, random, sizeof(random));
     struct probe *p = calloc(1, sizeof(*p));
     if (!p)
         return -ENOMEM;

@@ -400,14 +400,12 @@ static int retry_put(struct store *st, const char *key, const struct store_body 
     struct retry_call c;
     struct store_put own = *put;
     struct store_stat stat;
-    unsigned char id[(STORE_WRITE_ID_SIZE - 1) / 2];
-    char hex[STORE_WRITE_ID_SIZE];
+    char write_id[STORE_WRITE_ID_SIZE];
     if (!own.write_id) {
-        int r = random_bytes(id, sizeof(id));
+        int r = random_hex(write_id, sizeof(write_id));
         if (r < 0)
             return err_errno(err, -EIO, "put %s: no random bytes", key);
-        hex_encode(hex, id, sizeof(id));
-        own.write_id = hex;
+        own.write_id = write_id;
     }
     retry_begin(&c, st);
     int r = retry_put_tries(&c, st, key, body, &own, &stat);
