@@ -223,7 +223,7 @@ static void chol_update(struct chol_walk *w, int64_t i, int64_t j, struct slot *
     if (i == j)
         engine_step(w->e, &grain_herk, &minus, chol_tile(w, i, j), a, NULL);
     else
-        engine_step(w->e, &grain_gemm, &minus, chol_tile(w, i, j), a, b);
+        engine_step(w->e, &grain_update, &minus, chol_tile(w, i, j), a, b);
 }
 
 /* L(j, j) := the factor of C(j, j). */

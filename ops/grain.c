@@ -54,42 +54,72 @@ static void grain_pair_at(int p, int *ret_i, int *ret_j)
 
 /* --- out += alpha op(in[0]) op(in[1]) --- */
 
-/* Rows and columns of a piece: two grains along the order in which the tile is stored, for OpenBLAS
- * packs what lies across it once for all of these. */
-static int grain_gemm_size(struct tile t, bool rows)
+/* A product's pieces. OpenBLAS copies both operands into its own order at each call: of larger
+ * pieces it copies less, and most along the order in which the tile is stored. */
+struct grain_cut {
+    int rows, columns; /* of a piece */
+    int down, across;  /* pieces */
+};
+
+static struct grain_cut grain_cut_of(struct tile t, int rows, int columns)
 {
-    return rows == t.fortran ? 2 * GRAIN : GRAIN;
+    return (struct grain_cut){.rows = rows,
+                              .columns = columns,
+                              .down = (t.m + rows - 1) / rows,
+                              .across = (t.n + columns - 1) / columns};
 }
 
-static int grain_gemm_across(struct tile t)
+static struct grain_cut grain_gemm_cut(struct tile t)
 {
-    int size = grain_gemm_size(t, false);
-    return (t.n + size - 1) / size;
+    return grain_cut_of(t, 2 * GRAIN, 2 * GRAIN);
 }
 
-static int grain_gemm_pieces(const struct step_args *x, int phase)
+static struct grain_cut grain_update_cut(struct tile t)
 {
-    int size = grain_gemm_size(x->out, true);
-    (void)phase;
-    return (x->out.m + size - 1) / size * grain_gemm_across(x->out);
+    return t.fortran ? grain_cut_of(t, 2 * GRAIN, GRAIN) : grain_cut_of(t, GRAIN, 2 * GRAIN);
 }
 
-static int grain_gemm_run(const struct step_args *x, int phase, int piece, struct err *err)
+static void grain_product(const struct step_args *x, struct grain_cut cut, int piece)
 {
-    int rows = grain_gemm_size(x->out, true);
-    int columns = grain_gemm_size(x->out, false);
-    int i = piece / grain_gemm_across(x->out) * rows;
-    int j = piece % grain_gemm_across(x->out) * columns;
-    int m = MIN(rows, x->out.m - i);
-    int n = MIN(columns, x->out.n - j);
+    int i = piece / cut.across * cut.rows;
+    int j = piece % cut.across * cut.columns;
+    int m = MIN(cut.rows, x->out.m - i);
+    int n = MIN(cut.columns, x->out.n - j);
     const struct tile *a = &x->in[0];
     const struct tile *b = &x->in[1];
-    (void)phase;
-    (void)err;
     kernel_gemm(x->transa, x->transb, x->alpha,
                 x->transa == 'n' ? tile_part(*a, i, 0, m, a->n) : tile_part(*a, 0, i, a->m, m),
                 x->transb == 'n' ? tile_part(*b, 0, j, b->m, n) : tile_part(*b, j, 0, n, b->n),
                 tile_part(x->out, i, j, m, n));
+}
+
+static int grain_gemm_pieces(const struct step_args *x, int phase)
+{
+    struct grain_cut cut = grain_gemm_cut(x->out);
+    (void)phase;
+    return cut.down * cut.across;
+}
+
+static int grain_gemm_run(const struct step_args *x, int phase, int piece, struct err *err)
+{
+    (void)phase;
+    (void)err;
+    grain_product(x, grain_gemm_cut(x->out), piece);
+    return 0;
+}
+
+static int grain_update_pieces(const struct step_args *x, int phase)
+{
+    struct grain_cut cut = grain_update_cut(x->out);
+    (void)phase;
+    return cut.down * cut.across;
+}
+
+static int grain_update_run(const struct step_args *x, int phase, int piece, struct err *err)
+{
+    (void)phase;
+    (void)err;
+    grain_product(x, grain_update_cut(x->out), piece);
     return 0;
 }
 
@@ -105,6 +135,15 @@ const struct step_kind grain_gemm = {
     .counts = true,
     .pieces = grain_gemm_pieces,
     .run = grain_gemm_run,
+    .flops = grain_gemm_flops,
+};
+
+const struct step_kind grain_update = {
+    .name = "gemm",
+    .inputs = 2,
+    .counts = true,
+    .pieces = grain_update_pieces,
+    .run = grain_update_run,
     .flops = grain_gemm_flops,
 };
 

@@ -2,7 +2,7 @@
 #define BMFS_OPS_GRAIN_H
 
 /* The kinds of steps, cut at the grain: every call of BLAS is by one thread on at most GRAIN rows
- * and columns of what it writes, or in a product on two grains beside each other. OpenBLAS's bits
+ * and columns of what it writes, or in a product on two grains along one or both. OpenBLAS's bits
  * depend on how a product is cut, so the grain is part of a result's description and never changes
  * with threads or memory. */
 
@@ -12,6 +12,9 @@ enum { GRAIN = 512 };
 
 /* out += alpha op(in[0]) op(in[1]) */
 extern const struct step_kind grain_gemm;
+
+/* The same in smaller pieces, for where threads wait for each other's results. */
+extern const struct step_kind grain_update;
 
 /* out *= alpha */
 extern const struct step_kind grain_scale;

@@ -113,7 +113,7 @@ static void solve_update(struct solve_walk *w, bool forward, int64_t to, int64_t
     const struct step_args minus = {.transa = solve_trans(w, forward), .transb = 'n', .alpha = -1};
     struct slot *l = forward ? solve_load(w, to, from) : solve_load(w, from, to);
     for (int64_t j = w->j0; j < w->j1; j++)
-        engine_step(w->e, &grain_gemm, &minus, *solve_at(w, to, j), l, *solve_at(w, from, j));
+        engine_step(w->e, &grain_update, &minus, *solve_at(w, to, j), l, *solve_at(w, from, j));
     engine_drop(w->e, l);
 }
 

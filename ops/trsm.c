@@ -265,9 +265,9 @@ static void trsm_update(struct trsm_walk *w, int64_t i, int64_t j, struct slot *
     if (trsm_had(w, i, j))
         return;
     if (w->x->side == 'l')
-        engine_step(w->e, &grain_gemm, &left, trsm_tile(w, i, j), t, x);
+        engine_step(w->e, &grain_update, &left, trsm_tile(w, i, j), t, x);
     else
-        engine_step(w->e, &grain_gemm, &right, trsm_tile(w, i, j), x, t);
+        engine_step(w->e, &grain_update, &right, trsm_tile(w, i, j), x, t);
 }
 
 /* X(i, j) := T(i, i)^-1 X(i, j) */

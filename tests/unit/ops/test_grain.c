@@ -84,34 +84,42 @@ static const struct {
     {'c', false, 513, 20},  {'c', true, 20, 513},  {'z', false, 9, 11},   {'z', true, 513, 514},
 };
 
-static void grain_gemm_adds_a_product(void **state)
+static void grain_check_product(const struct step_kind *kind, char type, int m, int n, bool fortran)
 {
     enum { K = 9 };
+    struct tile out = grain_new(type, m, n, fortran);
+    struct tile before = grain_copy(out);
+    struct step_args x = {.in = {grain_new(type, K, m, true), grain_new(type, K, n, false)},
+                          .out = out,
+                          .transa = 'c',
+                          .transb = 'n',
+                          .alpha = 2};
+    assert_int_equal(grain_do(kind, &x, NULL), 0);
+    for (int i = 0; i < m; i += 7) {
+        for (int j = n - 1; j >= 0; j -= 5) {
+            double complex want = grain_element(before, i, j);
+            for (int k = 0; k < K; k++)
+                want += 2 * conj(grain_element(x.in[0], k, i)) * grain_element(x.in[1], k, j);
+            assert_true(cabs(want - grain_element(out, i, j)) < 100 * grain_eps(type));
+        }
+    }
+    free(x.in[0].a);
+    free(x.in[1].a);
+    free(out.a);
+    free(before.a);
+}
+
+static void grain_gemm_adds_a_product(void **state)
+{
     (void)state;
     for (size_t c = 0; c < ARRAY_SIZE(grain_case); c++) {
         char type = grain_case[c].type;
-        int m = grain_case[c].m;
-        int n = grain_case[c].n;
-        struct tile out = grain_new(type, m, n, grain_case[c].fortran);
-        struct tile before = grain_copy(out);
-        struct step_args x = {.in = {grain_new(type, K, m, true), grain_new(type, K, n, false)},
-                              .out = out,
-                              .transa = 'c',
-                              .transb = 'n',
-                              .alpha = 2};
-        assert_int_equal(grain_do(&grain_gemm, &x, NULL), 0);
-        for (int i = 0; i < m; i += 7) {
-            for (int j = n - 1; j >= 0; j -= 5) {
-                double complex want = grain_element(before, i, j);
-                for (int k = 0; k < K; k++)
-                    want += 2 * conj(grain_element(x.in[0], k, i)) * grain_element(x.in[1], k, j);
-                assert_true(cabs(want - grain_element(out, i, j)) < 100 * grain_eps(type));
-            }
-        }
-        free(x.in[0].a);
-        free(x.in[1].a);
-        free(out.a);
-        free(before.a);
+        int m = 2 * grain_case[c].m; /* beyond two grains */
+        int n = 2 * grain_case[c].n;
+        bool fortran = grain_case[c].fortran;
+        grain_check_product(&grain_gemm, type, m, n, fortran);
+        grain_check_product(&grain_update, type, m, n, fortran);
+        grain_check_product(&grain_update, type, n, m, !fortran);
     }
 }
 
@@ -173,41 +181,64 @@ static void grain_potrf_says_which_minor_failed(void **state)
     }
 }
 
-/* x l^H = b, and l^H y = b. */
+/* Element (i, j) of op(t), of which one triangle counts. */
+static double complex grain_op(struct tile t, char uplo, char trans, int i, int j)
+{
+    int row = trans == 'n' ? i : j;
+    int column = trans == 'n' ? j : i;
+    if (uplo == 'l' ? column > row : column < row)
+        return 0;
+    return trans == 'c' ? conj(grain_element(t, row, column)) : grain_element(t, row, column);
+}
+
+/* x op(t) = b, or op(t) x = b. */
+static void grain_check_solution(const struct step_args *x, struct tile b)
+{
+    int n = x->in[0].n;
+    int others = x->side == 'l' ? b.n : b.m;
+    for (int other = 0; other < others; other += 23) {
+        for (int i = 0; i < n; i++) {
+            bool left = x->side == 'l';
+            double complex sum = 0;
+            for (int k = 0; k < n; k++)
+                sum += left ? grain_op(x->in[0], x->uplo, x->transa, i, k) *
+                                  grain_element(x->out, k, other)
+                            : grain_element(x->out, other, k) *
+                                  grain_op(x->in[0], x->uplo, x->transa, k, i);
+            double complex want = left ? grain_element(b, i, other) : grain_element(b, other, i);
+            assert_true(cabs(sum - want) < 500 * grain_eps(b.type));
+        }
+    }
+}
+
+static void grain_check_trsm(char side, char uplo, char trans, char type, bool fortran)
+{
+    enum { N = 150, OTHERS = 530 }; /* beyond the halving, and a grain */
+    struct step_args x = {.in = {grain_new(type, N, N, fortran)},
+                          .out = side == 'l' ? grain_new(type, N, OTHERS, fortran)
+                                             : grain_new(type, OTHERS, N, fortran),
+                          .side = side,
+                          .uplo = uplo,
+                          .transa = trans,
+                          .diag = 'n'};
+    struct tile b = grain_copy(x.out);
+    kernel_shift(N, x.in[0]);
+    assert_int_equal(grain_do(&grain_trsm, &x, NULL), 0);
+    grain_check_solution(&x, b);
+    free(x.in[0].a);
+    free(x.out.a);
+    free(b.a);
+}
+
 static void grain_trsm_solves(void **state)
 {
     (void)state;
-    for (size_t c = 0; c < ARRAY_SIZE(grain_case); c++) {
-        char type = grain_case[c].type;
-        int m = grain_case[c].m;
-        int n = MIN(grain_case[c].n, 40);
-        struct tile l = grain_new(type, n, n, grain_case[c].fortran);
-        struct tile b = grain_new(type, m, n, grain_case[c].fortran);
-        struct step_args right = {
-            .in = {l}, .out = grain_copy(b), .side = 'r', .uplo = 'l', .transa = 'c', .diag = 'n'};
-        struct step_args left = {.in = {l}, .side = 'l', .uplo = 'l', .transa = 'c', .diag = 'n'};
-        kernel_shift(n, l);
-        left.out = grain_new(type, n, m, grain_case[c].fortran);
-        struct tile left_b = grain_copy(left.out);
-        assert_int_equal(grain_do(&grain_trsm, &right, NULL), 0);
-        assert_int_equal(grain_do(&grain_trsm, &left, NULL), 0);
-        for (int i = 0; i < m; i += 3) {
-            for (int j = 0; j < n; j++) {
-                double complex x = 0;
-                double complex y = 0;
-                for (int k = 0; k <= j; k++)
-                    x += grain_element(right.out, i, k) * conj(grain_element(l, j, k));
-                for (int k = j; k < n; k++)
-                    y += conj(grain_element(l, k, j)) * grain_element(left.out, k, i);
-                assert_true(cabs(x - grain_element(b, i, j)) < 500 * grain_eps(type));
-                assert_true(cabs(y - grain_element(left_b, j, i)) < 500 * grain_eps(type));
-            }
-        }
-        free(l.a);
-        free(b.a);
-        free(left_b.a);
-        free(right.out.a);
-        free(left.out.a);
+    for (unsigned c = 0; c < 2 * 2 * 3 * 4 * 2; c++) {
+        char side = "lr"[c % 2];
+        char uplo = "lu"[c / 2 % 2];
+        char trans = "ntc"[c / 4 % 3];
+        char type = "sdcz"[c / 12 % 4];
+        grain_check_trsm(side, uplo, trans, type, c / 48 % 2);
     }
 }
 
