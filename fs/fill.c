@@ -1,6 +1,5 @@
 #include "fs/fill.h"
 
-#include "base/crc32c.h"
 #include "base/lock.h"
 #include "base/log.h"
 
@@ -51,6 +50,8 @@ struct fill {
     uint64_t next_off; /* where a reader that goes forward would read next */
     uint64_t ahead;    /* bytes to read ahead */
     struct fill_waiter *waiters;
+    bool summing; /* a thread adds to `proof`, which is its own meanwhile */
+    struct proof proof;
 };
 
 /* One ranged GET. */
@@ -114,6 +115,7 @@ void fill_unref(struct fill *f)
     if (!f || atomic_fetch_sub(&f->refs, 1) != 1)
         return;
     cache_file_drop(f->conf->cache, &f->file);
+    proof_fini(&f->proof);
     (void)pthread_mutex_destroy(&f->mu);
     free(f->present);
     free(f->coming);
@@ -246,46 +248,94 @@ static void fill_wake(struct fill *f)
     fill_answer_all(f, list);
 }
 
-/* Checks the whole and publishes it. 0; -EBADMSG when the object is damaged; -EIO when the cache
- * does not give back what was put there. */
+/* Judges the whole, which has been summed, and publishes it. 0; -EBADMSG when the object is
+ * damaged; -EIO when the cache does not give back what was put there. May ask the store. */
 static int fill_check(struct fill *f)
 {
     char id[CACHE_ID_SIZE];
-    uint32_t crc = 0;
-    int r = crc32c_fd(f->file.fd, 0, f->stat.size, 0, &crc);
-    if (r < 0)
-        return -EIO;
-    if (f->stat.has_crc32c && f->stat.crc32c != crc) {
-        log_error("read", "%s is damaged: its CRC-32C is %08x, its writer stored %08x", f->key, crc,
-                  f->stat.crc32c);
-        return -EBADMSG;
+    struct err err = {0};
+    struct store *store = f->conf->store;
+    int r = proof_judge(&f->proof, f->conf->etags, store, f->key, &f->stat, &err);
+    if (r < 0) {
+        log_error("read", "%s%s: %s", f->key, r == -EBADMSG ? " is damaged" : "", err.msg);
+        return r;
     }
-    cache_id(store_id(f->conf->store), f->key, f->stat.etag, id);
-    r = cache_file_publish(f->conf->cache, &f->file, id, crc);
+    cache_id(store_id(store), f->key, f->stat.etag, id);
+    r = cache_file_publish(f->conf->cache, &f->file, id, f->proof.crc);
     if (r < 0) /* it is served all the same, while it is open */
         log_debug("cache", "%s: cannot be kept: %s", f->key, errno_text(r));
     return 0;
 }
 
-/* The last chunk has come. */
+/* The bytes from the beginning on of which none is missing. */
+static uint64_t fill_front_locked(const struct fill *f)
+{
+    size_t chunk = (size_t)(f->proof.done / FILL_CHUNK);
+    while (chunk < f->chunks && fill_bit(f->present, chunk))
+        chunk++;
+    return MIN((uint64_t)chunk * FILL_CHUNK, f->stat.size);
+}
+
+/* Adds what came to the sum, in order; lets go of the lock meanwhile. */
+static void fill_sum_locked(struct fill *f)
+{
+    for (;;) {
+        uint64_t front = fill_front_locked(f);
+        struct store_stat stat = f->stat;
+        if (front == f->proof.done || f->proof.error < 0)
+            return;
+        (void)pthread_mutex_unlock(&f->mu);
+        proof_feed(&f->proof, f->conf->etags, &stat, f->file.fd, front);
+        (void)pthread_mutex_lock(&f->mu);
+    }
+}
+
 static void fill_finish(struct fill *f)
 {
     int r = fill_check(f);
-    LOCK_SCOPE(&f->mu);
-    f->state = r < 0 ? FILL_FAILED : FILL_COMPLETE;
-    f->error = r;
+    {
+        LOCK_SCOPE(&f->mu);
+        f->state = r < 0 ? FILL_FAILED : FILL_COMPLETE;
+        f->error = r;
+    }
+    fill_wake(f);
 }
 
-/* Marks a chunk as written; true when it was the last one. */
-static bool fill_chunk_done_locked(struct fill *f, size_t chunk)
+/* Goes on with the sum unless another thread does. Who comes to the end of it checks the whole. */
+static void fill_sum(struct fill *f)
+{
+    bool last = false;
+    {
+        LOCK_SCOPE(&f->mu);
+        if (f->summing || f->state == FILL_COMPLETE || f->state == FILL_FAILED)
+            return;
+        f->summing = true;
+        fill_sum_locked(f);
+        last = f->state == FILL_CHECKING;
+        f->summing = last;
+    }
+    if (last)
+        fill_finish(f);
+}
+
+/* Marks a chunk as written. */
+static void fill_chunk_done_locked(struct fill *f, size_t chunk)
 {
     if (fill_bit(f->present, chunk))
-        return false;
+        return;
     fill_bit_set(f->present, chunk, true);
-    if (++f->present_count < f->chunks)
-        return false;
-    f->state = FILL_CHECKING;
-    return true;
+    if (++f->present_count == f->chunks)
+        f->state = FILL_CHECKING;
+}
+
+/* What a listing does not tell of a version, and a GET does. */
+static void fill_learn_locked(struct fill *f, const struct store_stat *stat)
+{
+    if (stat->has_crc32c && !f->stat.has_crc32c) {
+        f->stat.has_crc32c = true;
+        f->stat.crc32c = stat->crc32c;
+    }
+    f->stat.md5_etag = f->stat.md5_etag || stat->md5_etag;
 }
 
 /* Bytes of the chunks of a part from the nth on. */
@@ -335,20 +385,14 @@ static int fill_part_sink(void *arg, const struct store_stat *stat, uint64_t off
         return r;
     }
     bool news = false;
-    bool last = false;
     (void)pthread_mutex_lock(&f->mu);
-    if (stat->has_crc32c && !f->stat.has_crc32c) {
-        f->stat.has_crc32c = true; /* a listing does not tell it */
-        f->stat.crc32c = stat->crc32c;
-    }
+    fill_learn_locked(f, stat);
     while (p->done < p->count && fill_chunk_end(f, p->first + p->done) <= off + len) {
-        last |= fill_chunk_done_locked(f, p->first + p->done);
+        fill_chunk_done_locked(f, p->first + p->done);
         p->done++;
         news = true;
     }
     (void)pthread_mutex_unlock(&f->mu);
-    if (last)
-        fill_finish(f);
     if (news)
         fill_wake(f);
     return 0;
@@ -398,6 +442,7 @@ static void fill_part_end(struct fill_part *p, int code)
         fill_go_direct(f, list);
     fill_answer_all(f, list);
     fill_wake(f);
+    fill_sum(f);
 }
 
 static void fill_part_job(void *arg)

@@ -5,10 +5,10 @@
  *
  * The version is cut into chunks. A read asks for the chunks it needs, in ranged GETs of several
  * chunks that run in parallel and carry If-Match, and is answered as soon as they are there; reads
- * that go forward fetch ahead of themselves. When the last chunk has come the whole is checked
- * against the CRC-32C that its writer recorded and becomes a version of the cache; reads that wait
- * at that moment wait for the check too, so that nobody who reads a damaged object to its end gets
- * through.
+ * that go forward fetch ahead of themselves. What came is summed from the beginning on while the
+ * rest comes. When that is all of it, the whole is checked (fs/proof.h) and becomes a version of
+ * the cache; reads that wait at that moment wait for the check too, so that nobody who reads a
+ * damaged object to its end gets through.
  *
  * Where the cache has no room, reads fetch just their own bytes into memory.
  *
@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "base/pool.h"
 #include "fs/cache.h"
+#include "fs/proof.h"
 #include "s3/store.h"
 
 enum { FILL_CHUNK = 128 << 10 };
@@ -32,7 +33,8 @@ struct fill;
 struct fill_conf {
     struct store *store;
     struct cache *cache;
-    struct pool *pool; /* where GETs run; its jobs wait for the store only */
+    struct pool *pool;         /* where GETs run; its jobs wait for the store only */
+    struct proof_etags *etags; /* what is known of the store's */
 };
 
 /* `data` is borrowed for the call. `len` is smaller than asked for at the end of the object. */

@@ -13,6 +13,7 @@
 enum {
     FOLDER_PEEK = 1000, /* entries looked at to tell a headless matrix from a plain directory */
     FOLDER_LOADS = 3,   /* looks at one that this mount is changing */
+    FOLDER_DAMAGED = 2, /* a header that is not what was stored; see STORE_SAME for 1 */
 };
 
 /* bmfs's own area never holds matrices: asking for headers there would be a waste. */
@@ -33,6 +34,20 @@ static int folder_header_sink(void *arg, const struct store_stat *stat, uint64_t
     return buf_append(b, data, len);
 }
 
+/* What store_get() returns, or FOLDER_DAMAGED with the reason. */
+static int folder_get_header(struct folder *d, const char *key, const char *known,
+                             struct buf *ret_text, struct store_stat *ret_stat, struct err *err)
+{
+    struct fs *fs = d->fs;
+    struct store_get get = {.len = HEADER_BYTES_MAX, .if_none_match = known};
+    buf_clear(ret_text);
+    int r = store_get(fs->store, key, &get, folder_header_sink, ret_text, ret_stat, err);
+    if (r != 0 || ret_text->len != ret_stat->size)
+        return r;
+    r = proof_bytes(objects_etags(fs->objects), fs->store, key, ret_stat, ret_text, err);
+    return r == -EBADMSG ? FOLDER_DAMAGED : r;
+}
+
 /* Fetches the header object unless it is the version `known`. 0 with a new head, STORE_SAME,
  * -ENOENT, or an error. */
 static int folder_fetch_head(struct folder *d, const char *known, struct head **ret,
@@ -43,11 +58,16 @@ static int folder_fetch_head(struct folder *d, const char *known, struct head **
     if (!key)
         return -ENOMEM;
     struct store_stat stat;
-    struct store_get get = {.len = HEADER_BYTES_MAX, .if_none_match = known};
-    int r = store_get(d->fs->store, key, &get, folder_header_sink, &text, &stat, err);
-    if (r != 0)
+    struct err why = {0};
+    int r = folder_get_header(d, key, known, &text, &stat, &why);
+    if (r == FOLDER_DAMAGED) /* on its way, or else it is stored like that */
+        r = folder_get_header(d, key, known, &text, &stat, &why);
+    if (r < 0 && err)
+        *err = why;
+    if (r < 0 || r == STORE_SAME)
         return r;
-    r = head_new(&stat, buf_text(&text), text.len, ret);
+    r = r == FOLDER_DAMAGED ? head_new_damaged(&stat, &text, why.msg, ret)
+                            : head_new(&stat, buf_text(&text), text.len, ret);
     if (r == 0 && (*ret)->bad)
         log_warn("header", "%s: %s", key, (*ret)->why);
     return r;

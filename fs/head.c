@@ -18,32 +18,51 @@ static struct head *head_make(void)
     return h;
 }
 
-int head_new(const struct store_stat *stat, const void *bytes, size_t len, struct head **ret)
+/* The stored bytes are all there is to it. */
+static int head_be_bad(struct head *h, const void *bytes, size_t len, const char *why)
+{
+    h->bad = true;
+    (void)snprintf(h->why, sizeof(h->why), "%s", why);
+    buf_clear(&h->text);
+    return buf_append(&h->text, bytes, len);
+}
+
+static int head_of_stored(const struct store_stat *stat, const void *bytes, size_t len,
+                          const char *damage, struct head **ret)
 {
     struct head *h = head_make();
+    struct err err = {0};
+    int r = 0;
     if (!h)
         return -ENOMEM;
-    struct err err = {0};
     h->stored = true;
     h->stat = *stat;
-    int r = header_parse(bytes, len, &h->header, &err);
-    if (r == 0) {
+    if (!damage)
+        r = header_parse(bytes, len, &h->header, &err);
+    if (!damage && r == 0) {
         r = header_present(&h->header, &h->text);
         if (r < 0)
             (void)err_set(&err, r, "too long to be shown");
     }
-    if (r < 0 && r != -ENOMEM) {
-        h->bad = true;
-        (void)snprintf(h->why, sizeof(h->why), "%s", err.msg);
-        buf_clear(&h->text);
-        r = buf_append(&h->text, bytes, len);
-    }
+    if (damage || (r < 0 && r != -ENOMEM))
+        r = head_be_bad(h, bytes, len, damage ? damage : err.msg);
     if (r < 0) {
         head_unref(h);
         return r;
     }
     *ret = h;
     return 0;
+}
+
+int head_new(const struct store_stat *stat, const void *bytes, size_t len, struct head **ret)
+{
+    return head_of_stored(stat, bytes, len, NULL, ret);
+}
+
+int head_new_damaged(const struct store_stat *stat, const struct buf *bytes, const char *why,
+                     struct head **ret)
+{
+    return head_of_stored(stat, bytes->data, bytes->len, why, ret);
 }
 
 int head_new_inferred(struct header *header, struct head **ret)

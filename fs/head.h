@@ -23,6 +23,10 @@ struct head {
 /* Makes a head of the stored bytes: 0 (also for a bad one) or -ENOMEM. */
 int head_new(const struct store_stat *stat, const void *bytes, size_t len, struct head **ret);
 
+/* Makes a bad one of bytes that are not those that were stored; `why` says it. 0 or -ENOMEM. */
+int head_new_damaged(const struct store_stat *stat, const struct buf *bytes, const char *why,
+                     struct head **ret);
+
 /* Makes a head of an inferred header, taking ownership of what *h holds. 0 or -ENOMEM. */
 int head_new_inferred(struct header *h, struct head **ret);
 

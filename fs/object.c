@@ -38,6 +38,7 @@ struct object {
 struct objects {
     struct objects_conf conf;
     struct fill_conf fill_conf;
+    struct proof_etags etags;
 
     pthread_mutex_t mu;
     /* guarded by mu: */
@@ -137,8 +138,8 @@ int objects_new(const struct objects_conf *conf, struct objects **ret)
     if (!os)
         return -ENOMEM;
     os->conf = *conf;
-    os->fill_conf =
-        (struct fill_conf){.store = conf->store, .cache = conf->cache, .pool = conf->pool};
+    os->fill_conf = (struct fill_conf){
+        .store = conf->store, .cache = conf->cache, .pool = conf->pool, .etags = &os->etags};
     os->latest = calloc(OBJECT_LATEST, sizeof(*os->latest));
     if (!os->latest) {
         free(os);
@@ -315,6 +316,11 @@ static int object_source(struct object *o, struct err *err)
         return 0;
     }
     return fill_new(&os->fill_conf, o->key, &o->stat, &o->fill);
+}
+
+struct proof_etags *objects_etags(struct objects *os)
+{
+    return &os->etags;
 }
 
 int objects_open(struct objects *os, const char *key, const struct store_stat *stat,

@@ -29,6 +29,9 @@ int objects_new(const struct objects_conf *conf, struct objects **ret);
 /* No object may be referenced any more. NULL is fine. */
 void objects_free(struct objects *os);
 
+/* What is known of the store's ETags; borrowed. */
+struct proof_etags *objects_etags(struct objects *os);
+
 /* Opens the version that `stat` names. Asks the store nothing unless it is local. Blocks. 0, or
  * -ESTALE when a local store has another version, or -errno. */
 int objects_open(struct objects *os, const char *key, const struct store_stat *stat,

@@ -40,6 +40,15 @@ static void s3_stat_meta(const struct http_reply *reply, struct store_stat *stat
         memcpy(stat->write_id, write_id, STORE_WRITE_ID_SIZE);
 }
 
+/* The ETag of a plain PUT is the body's MD5 sum unless keys of the user's encrypt it; of an object
+ * that came in parts it ends in "-N". */
+static bool s3_stat_is_md5(const struct http_reply *reply, const char *etag)
+{
+    const char *encryption = http_reply_header(reply, "x-amz-server-side-encryption");
+    return s3_stat_is_hex(etag, 32) && (!encryption || strncmp(encryption, "aws:kms", 7) != 0) &&
+           !http_reply_header(reply, "x-amz-server-side-encryption-customer-algorithm");
+}
+
 /* "bytes 0-9/100" */
 static bool s3_stat_content_range(const struct http_reply *reply, struct s3_stat_range *range,
                                   uint64_t *size)
@@ -88,6 +97,7 @@ int s3_stat_reply(const struct http_reply *reply, struct store_stat *ret,
         return err_set(err, -EBADMSG, "the reply does not say which bytes it holds");
     stat.mtime_ns = s3_stat_time_ns(reply, "last-modified");
     s3_stat_meta(reply, &stat);
+    stat.md5_etag = s3_stat_is_md5(reply, stat.etag);
     *ret = stat;
     if (ret_range)
         *ret_range = range;

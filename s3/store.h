@@ -47,6 +47,8 @@ struct store_stat {
     char etag[STORE_ETAG_SIZE]; /* opaque version, never "": compare it, do not parse it */
     bool has_crc32c;            /* the two below are known to get, head and put, not to list */
     uint32_t crc32c;            /* of the whole body, as recorded by whoever wrote it */
+    bool md5_etag; /* the ETag has the form of the body's MD5 sum, and nothing that the server says
+                      speaks against it; known to get and head */
     char write_id[STORE_WRITE_ID_SIZE]; /* of the put that made this version; "" if none */
 };
 

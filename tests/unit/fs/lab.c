@@ -42,8 +42,10 @@ static void lab_start(struct lab *lab)
     assert_int_equal(cache_open(&cache, &lab->cache, &lab->err), 0);
     assert_int_equal(fs_new(&fs, lab->store, lab->cache, &lab->fs, &lab->err), 0);
     lab->fs->local = conf->local;
-    lab->fill_conf =
-        (struct fill_conf){.store = lab->store, .cache = lab->cache, .pool = lab->fs->data};
+    lab->fill_conf = (struct fill_conf){.store = lab->store,
+                                        .cache = lab->cache,
+                                        .pool = lab->fs->data,
+                                        .etags = objects_etags(lab->fs->objects)};
 }
 
 void lab_init(struct lab *lab, const struct lab_conf *conf)

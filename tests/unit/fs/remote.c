@@ -76,6 +76,7 @@ static int remote_sink(void *arg, const struct store_stat *stat, uint64_t off, c
     struct store_stat seen = *stat;
     bool hit = d->at >= off && d->at < off + len;
     seen.has_crc32c &= !d->hide_crc;
+    seen.md5_etag |= d->md5_etag;
     seen.size += (uint64_t)d->size_more;
     CLEANUP(freep) char *copy = malloc(len + 1);
     if (!copy)
@@ -101,12 +102,15 @@ static int remote_get(struct store *st, const char *key, const struct store_get 
     {
         LOCK_SCOPE(&r->mu);
         call.damage = r->damage;
+        if (r->damage.once > 0 && --r->damage.once == 0)
+            r->damage.flip = r->damage.skip = false;
     }
     int code = store_get(st->below, key, get, remote_sink, &call, &stat, err);
     remote_pass(r, &r->shut_after, REMOTE_GET);
     if (code != 0)
         return code;
     stat.has_crc32c &= !call.damage.hide_crc;
+    stat.md5_etag |= call.damage.md5_etag;
     stat.size += (uint64_t)call.damage.size_more;
     if (ret_stat)
         *ret_stat = stat;

@@ -44,6 +44,8 @@ struct remote_damage {
     bool flip;         /* the byte at `at` is another one */
     bool skip;         /* the bytes from `at` to `at` + 9 never come */
     bool hide_crc;     /* no CRC is known */
+    bool md5_etag;     /* ETags are said to be MD5 sums, which they are not */
+    int once;          /* gets that are damaged by flip and skip; 0: all */
     int64_t size_more; /* every object is announced this much longer than it is */
     uint64_t at;
 };

@@ -20,13 +20,19 @@ enum { FILL_SEED = 7 };
 #define FILL_MIB ((uint64_t)1 << 20)
 
 /* The linker puts this before the real one. */
-static int fill_crc_code;
+static int fill_sum_code;
 
-int __real_crc32c_fd(int fd, uint64_t off, uint64_t len, uint32_t crc, uint32_t *ret);
-int __wrap_crc32c_fd(int fd, uint64_t off, uint64_t len, uint32_t crc, uint32_t *ret);
-int __wrap_crc32c_fd(int fd, uint64_t off, uint64_t len, uint32_t crc, uint32_t *ret)
+void __real_proof_feed(struct proof *p, const struct proof_etags *etags,
+                       const struct store_stat *stat, int fd, uint64_t to);
+void __wrap_proof_feed(struct proof *p, const struct proof_etags *etags,
+                       const struct store_stat *stat, int fd, uint64_t to);
+void __wrap_proof_feed(struct proof *p, const struct proof_etags *etags,
+                       const struct store_stat *stat, int fd, uint64_t to)
 {
-    return fill_crc_code < 0 ? fill_crc_code : __real_crc32c_fd(fd, off, len, crc, ret);
+    if (fill_sum_code < 0)
+        p->error = fill_sum_code;
+    else
+        __real_proof_feed(p, etags, stat, fd, to);
 }
 
 /* A lab with one object "k" and a fill of it. */
@@ -384,6 +390,55 @@ static void fill_trusts_what_has_no_checksum(void **state)
     assert_true(fill_is_cached(&c));
 }
 
+/* A server that gives no sums, and one whose ETags look like some. */
+static void fill_learns_that_etags_are_no_sums(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    for (int turn = 0; turn < 2; turn++) {
+        FILL_CASE(lab, c, FILL_MIB); /* another version */
+        fill_unref(TAKE(c.f));
+        c.stat.has_crc32c = false;
+        assert_int_equal(fill_new(&lab.fill_conf, "k", &c.stat, &c.f), 0);
+        remote_damage(lab.store, &(struct remote_damage){.hide_crc = true, .md5_etag = true});
+        assert_int_equal(fill_get(c.f, 0, FILL_MIB), 0);
+        assert_true(fill_is_cached(&c));
+        assert_int_equal(remote_count(lab.store).bytes, (turn == 0 ? 2 : 1) * FILL_MIB);
+    }
+}
+
+static void fill_asks_again_before_it_believes_an_etag(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    FILL_CASE(lab, c, FILL_MIB);
+    fill_unref(TAKE(c.f));
+    c.stat.has_crc32c = false;
+    assert_int_equal(fill_new(&lab.fill_conf, "k", &c.stat, &c.f), 0);
+    remote_damage(
+        lab.store,
+        &(struct remote_damage){
+            .hide_crc = true, .md5_etag = true, .flip = true, .at = FILL_MIB / 2, .once = 1});
+    assert_int_equal(fill_get(c.f, 0, FILL_MIB), -EBADMSG);
+    assert_true(fill_is_damaged(c.f));
+    assert_false(fill_is_cached(&c));
+}
+
+static void fill_fails_when_it_cannot_ask_again(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    FILL_CASE(lab, c, FILL_MIB);
+    fill_unref(TAKE(c.f));
+    c.stat.has_crc32c = false;
+    assert_int_equal(fill_new(&lab.fill_conf, "k", &c.stat, &c.f), 0);
+    remote_damage(lab.store, &(struct remote_damage){.hide_crc = true, .md5_etag = true});
+    assert_int_equal(fault_parse(lab.fault, "get:2:broken", NULL), 0);
+    assert_int_equal(fill_get(c.f, 0, FILL_MIB), -EIO);
+    assert_int_equal(fault_hits(lab.fault), 1);
+    assert_false(fill_is_cached(&c));
+}
+
 static void fill_reads_around_a_cache_without_room(void **state)
 {
     (void)state;
@@ -488,9 +543,9 @@ static void fill_serves_nothing_that_could_not_be_checked(void **state)
     (void)state;
     LAB(lab, 0);
     FILL_CASE(lab, c, FILL_MIB);
-    fill_crc_code = -EIO; /* a bad disk */
+    fill_sum_code = -EIO; /* a bad disk */
     int r = fill_get(c.f, 0, FILL_MIB);
-    fill_crc_code = 0;
+    fill_sum_code = 0;
     assert_int_equal(r, -EIO);
     assert_int_equal(fill_complete_fd(c.f), -1);
     assert_true(fill_has_failed(c.f));
@@ -606,6 +661,9 @@ int main(void)
         cmocka_unit_test(fill_lets_no_damaged_object_through),
         cmocka_unit_test(fill_checks_before_it_answers_who_waits_for_the_end),
         cmocka_unit_test(fill_trusts_what_has_no_checksum),
+        cmocka_unit_test(fill_learns_that_etags_are_no_sums),
+        cmocka_unit_test(fill_asks_again_before_it_believes_an_etag),
+        cmocka_unit_test(fill_fails_when_it_cannot_ask_again),
         cmocka_unit_test(fill_reads_around_a_cache_without_room),
         cmocka_unit_test(fill_takes_no_head_into_a_cache_without_room),
         cmocka_unit_test(fill_fails_a_read_and_serves_the_next),

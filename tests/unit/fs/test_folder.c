@@ -2,6 +2,8 @@
 
 #include "fs/folder.h"
 
+#include "base/crc32c.h"
+
 #include "s3/fault.h"
 #include "tests/unit/fs/lab.h"
 #include "tests/unit/fs/remote.h"
@@ -379,15 +381,16 @@ static void folder_list_that_fails_says_so(void **state)
     assert_null(d->listing);
 }
 
+static const char folder_text[] = "{\"shape\": [9], \"shard_sizes\": [3], \"dtype\": \"<f8\"}";
+
 static void folder_knows_the_header_that_was_stored_here(void **state)
 {
     (void)state;
     LAB(lab, 0);
-    static const char text[] = "{\"shape\": [9], \"shard_sizes\": [3], \"dtype\": \"<f8\"}";
     struct folder *d = lab_folder(&lab, "A/");
     struct store_stat stat = {.etag = "e"};
     struct head *head = NULL;
-    assert_int_equal(head_new(&stat, text, strlen(text), &head), 0);
+    assert_int_equal(head_new(&stat, folder_text, strlen(folder_text), &head), 0);
     remote_clear(lab.store);
     folder_set_head(d, head);
     assert_int_equal(folder_kind_of(d), FOLDER_MATRIX);
@@ -410,6 +413,54 @@ static void folder_fetches_no_more_of_a_header_than_a_header_has(void **state)
     assert_int_equal(folder_kind_of(d), FOLDER_MATRIX);
     assert_false(folder_has_header(d));
     assert_in_range(remote_count(lab.store).bytes, 1, HEADER_BYTES_MAX);
+}
+
+/* Stores a header of a vector with what is said to be its sum. */
+static void folder_put_header(struct lab *lab, const char *key, uint32_t crc)
+{
+    struct store_body body = {.head = folder_text, .head_len = strlen(folder_text), .fd = -1};
+    struct store_put put = {.has_crc32c = true, .crc32c = crc};
+    assert_int_equal(store_put(lab->fault, key, &body, &put, NULL, NULL), 0);
+}
+
+static void folder_shows_a_header_that_is_damaged(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    folder_put_header(&lab, "A/header", 0);
+    struct folder *d = lab_folder(&lab, "A/");
+    remote_clear(lab.store);
+    assert_int_equal(folder_load(d, 0, &lab.err), 0);
+    assert_int_equal(remote_count(lab.store).gets, 2);
+    assert_int_equal(folder_kind_of(d), FOLDER_MATRIX);
+    assert_false(folder_has_header(d));
+    assert_string_equal(buf_text(&d->head->text), folder_text);
+    assert_non_null(strstr(d->head->why, "its writer stored 00000000"));
+}
+
+static void folder_fetches_a_header_again_that_was_damaged_on_its_way(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    folder_put_header(&lab, "A/header", crc32c(0, folder_text, strlen(folder_text)));
+    struct folder *d = lab_folder(&lab, "A/");
+    remote_clear(lab.store);
+    remote_damage(lab.store, &(struct remote_damage){.flip = true, .at = 11, .once = 1});
+    assert_int_equal(folder_load(d, 0, &lab.err), 0);
+    assert_int_equal(remote_count(lab.store).gets, 2);
+    assert_true(folder_has_header(d));
+    assert_int_equal(d->head->header.grid.shape[0], 9);
+}
+
+static void folder_says_why_a_damaged_header_cannot_be_fetched_again(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    folder_put_header(&lab, "A/header", 0);
+    assert_int_equal(fault_parse(lab.fault, "get:2:broken", NULL), 0);
+    struct folder *d = lab_folder(&lab, "A/");
+    assert_int_equal(folder_load(d, 0, &lab.err), -EIO);
+    assert_true(lab.err.msg[0]);
 }
 
 static void folder_with_impossible_blocks_can_be_listed(void **state)
@@ -526,6 +577,9 @@ int main(void)
         cmocka_unit_test(folder_list_that_fails_says_so),
         cmocka_unit_test(folder_knows_the_header_that_was_stored_here),
         cmocka_unit_test(folder_fetches_no_more_of_a_header_than_a_header_has),
+        cmocka_unit_test(folder_shows_a_header_that_is_damaged),
+        cmocka_unit_test(folder_fetches_a_header_again_that_was_damaged_on_its_way),
+        cmocka_unit_test(folder_says_why_a_damaged_header_cannot_be_fetched_again),
         cmocka_unit_test(folder_with_impossible_blocks_can_be_listed),
         cmocka_unit_test(folder_keeps_a_header_that_was_stored_during_a_look),
         cmocka_unit_test(folder_forgets_a_header_that_was_removed_during_a_look),

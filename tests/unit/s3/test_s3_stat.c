@@ -109,6 +109,36 @@ static void stat_reads_what_bmfs_keeps_with_an_object(void **state)
     }
 }
 
+static void stat_tells_which_etags_may_be_md5_sums(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *head;
+        bool md5;
+    } reply[] = {
+        {"ETag: \"25f9e794323b453885f5181f1b624d0b\"", true},
+        {"ETag: 25f9e794323b453885f5181f1b624d0b|x-amz-server-side-encryption: AES256", true},
+        {"ETag: \"25f9e794323b453885f5181f1b624d0b-2\"", false}, /* came in parts */
+        {"ETag: \"25F9E794323B453885F5181F1B624D0B\"", false},
+        {"ETag: W/\"25f9e794323b453885f5181f1b624d0b\"", false},
+        {"ETag: \"25f9e794323b453885f5181f1b624d0b\"|x-amz-server-side-encryption: aws:kms", false},
+        {"ETag: \"25f9e794323b453885f5181f1b624d0b\"|x-amz-server-side-encryption: aws:kms:dsse",
+         false},
+        {"ETag: \"25f9e794323b453885f5181f1b624d0b\"|"
+         "x-amz-server-side-encryption-customer-algorithm: AES256",
+         false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(reply); i++) {
+        CLEANUP(http_reply_fini) struct http_reply r = {0};
+        struct store_stat stat;
+        stat_feed(&r, "HTTP/1.1 200 OK|Content-Length: 7");
+        stat_feed(&r, reply[i].head);
+        assert_int_equal(s3_stat_reply(&r, &stat, NULL, NULL), 0);
+        if (stat.md5_etag != reply[i].md5)
+            fail_msg("%s", reply[i].head);
+    }
+}
+
 static void stat_refuses_replies_that_make_no_sense(void **state)
 {
     (void)state;
@@ -180,6 +210,7 @@ int main(void)
         cmocka_unit_test(reply_reads_dates),
         cmocka_unit_test(stat_reads_whole_objects_and_ranges),
         cmocka_unit_test(stat_reads_what_bmfs_keeps_with_an_object),
+        cmocka_unit_test(stat_tells_which_etags_may_be_md5_sums),
         cmocka_unit_test(stat_refuses_replies_that_make_no_sense),
         cmocka_unit_test(etag_is_one_text_wherever_it_came_from),
     };
