@@ -3,7 +3,6 @@
 #include "fs/folder.h"
 
 #include "base/crc32c.h"
-
 #include "s3/fault.h"
 #include "tests/unit/fs/lab.h"
 #include "tests/unit/fs/remote.h"
