@@ -64,10 +64,8 @@ int err_prefix(struct err *err, int code, const char *fmt, ...)
     va_start(ap, fmt);
     err_vformat(err->msg, sizeof(err->msg), fmt, ap);
     va_end(ap);
-    if (old[0]) {
-        err_append(err, ": ");
-        err_append(err, old);
-    }
+    err_append(err, ": ");
+    err_append(err, old[0] ? old : errno_text(code));
     return code;
 }
 

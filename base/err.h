@@ -28,7 +28,7 @@ int err_set(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* The same, with ": <errno in words>" appended. */
 int err_errno(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* Prepends "fmt: " to what is there. Returns `code`. */
+/* Prepends "fmt: " to what is there; to the errno in words, where nothing is. Returns `code`. */
 int err_prefix(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* Sets what the user can do. Keeps the message. */

@@ -112,7 +112,10 @@ static size_t http_on_header(char *line, size_t size, size_t n, void *arg)
     int r = http_reply_line(t->reply, line, len);
     if (r == 0)
         return len;
-    http_fail(t, r == -ENOMEM ? r : -EBADMSG, "the reply's headers are too long");
+    if (r == -ENOMEM)
+        http_fail(t, r, "out of memory");
+    else
+        http_fail(t, -EBADMSG, "the reply's headers are too long");
     return 0;
 }
 

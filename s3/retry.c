@@ -386,7 +386,7 @@ static int retry_put_tries(struct retry_call *c, struct store *st, const char *k
             r = retry_put_settle(c, key, put->write_id, r, ret_stat, &c->why);
             settled = r != -EAGAIN;
         }
-        unknown = unknown || r == -EAGAIN || r == -EBADMSG;
+        unknown = unknown || r == -EAGAIN || r == -EBADMSG || r == -ENOMEM;
     } while (retry_again(c, &r));
     if (r >= 0 || r == -ECANCELED || !unknown || settled)
         return r;

@@ -38,22 +38,32 @@ static void s3_xml_stop(struct s3_xml *x, int code)
     (void)XML_StopParser(x->parser, XML_FALSE);
 }
 
+/* After something was added to a buffer: what is too long for it makes no sense. */
+static void s3_xml_kept(struct s3_xml *x, int r)
+{
+    if (r < 0)
+        s3_xml_stop(x, r == -ENOMEM ? r : -EBADMSG);
+}
+
 static void s3_xml_on_start(void *arg, const char *name, const char **attribute)
 {
     (void)attribute;
     struct s3_xml *x = arg;
     const char *colon = strrchr(name, ':'); /* some servers give their names a namespace */
     buf_clear(&x->text);
-    if (x->code == 0 && (++x->depth > S3_XML_DEPTH_MAX ||
-                         buf_printf(&x->path, "/%s", colon ? colon + 1 : name) < 0))
+    if (x->code < 0)
+        return;
+    if (++x->depth > S3_XML_DEPTH_MAX)
         s3_xml_stop(x, -EBADMSG);
+    else
+        s3_xml_kept(x, buf_printf(&x->path, "/%s", colon ? colon + 1 : name));
 }
 
 static void s3_xml_on_text(void *arg, const char *text, int len)
 {
     struct s3_xml *x = arg;
-    if (x->code == 0 && buf_append(&x->text, text, (size_t)len) < 0)
-        s3_xml_stop(x, -EBADMSG);
+    if (x->code == 0)
+        s3_xml_kept(x, buf_append(&x->text, text, (size_t)len));
 }
 
 static void s3_xml_on_end(void *arg, const char *name)

@@ -178,6 +178,8 @@ static int bmfs_run(const struct bmfs_conf *conf, int ready_fd)
     struct bmfs_ready ready = {.fd = ready_fd};
     struct err err = {0};
     int r = mount_run(&conf->mount, bmfs_is_ready, &ready, &err);
+    if (r < 0 && !err.msg[0])
+        (void)err_set(&err, r, "%s", errno_text(r));
     if (r < 0)
         bmfs_say(&err);
     return r < 0 ? BMFS_EXIT_MOUNT : EXIT_SUCCESS;

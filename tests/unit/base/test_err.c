@@ -65,6 +65,9 @@ static void err_hint_goes_with_its_message(void **state)
     struct err err = {0};
     (void)err_errno(&err, -ENOENT, "open %s", "x");
     assert_string_equal(err.msg, "open x: No such file or directory");
+    err_clear(&err);
+    (void)err_prefix(&err, -ENOENT, "open %s", "y"); /* nothing was said */
+    assert_string_equal(err.msg, "open y: No such file or directory");
     err_hint(&err, "make it");
     assert_string_equal(err.hint, "make it");
     (void)err_prefix(&err, -ENOENT, "read");
