@@ -372,12 +372,25 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
     return COMMIT_STORE;
 }
 
-/* After a header has been stored, or has not: the blocks that came before it. */
+/* Puts the blocks that came before the header in their places. Where that is not known, though it
+ * was stored, it is asked for. */
+static int commit_settle(struct commit_job *job, struct err *err)
+{
+    bool known = false;
+    {
+        LOCK_SCOPE(&job->w->fs->mu);
+        known = job->dir->head_ms > 0;
+    }
+    int r = known ? 0 : folder_load(job->dir, FOLDER_ANEW, err);
+    return r < 0 ? r : early_settle(job->dir, err);
+}
+
+/* After a header has been stored, or has not. */
 static int commit_follow_up(struct commit_job *job, bool stored, int code, struct err *err)
 {
     if (job->place.kind != PLACE_HEADER)
         return 0;
-    int r = stored ? early_settle(job->dir, err) : 0;
+    int r = stored ? commit_settle(job, err) : 0;
     bool refused = code == -EEXIST || code == -ESTALE; /* after any other failure it may be there */
     if (r == 0 && (stored || refused))
         early_forget(job->dir, job->note);

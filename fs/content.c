@@ -24,62 +24,58 @@ void content_fini(struct content *c)
     buf_fini(&c->prefix);
 }
 
-static enum content_state content_of(const struct content_file *f)
+/* Bytes of the right kind and number. */
+static int content_fits(struct content *c, const struct content_file *f)
 {
-    return f->view->whole ? CONTENT_WHOLE : CONTENT_HOLES;
+    c->state = f->view->whole ? CONTENT_WHOLE : CONTENT_HOLES;
+    return 0;
 }
 
 /* A block written as npy. */
-static enum content_state content_look_npy(const struct content_file *f, struct err *err)
+static int content_look_npy(struct content *c, const struct content_file *f, struct err *err)
 {
     struct npy npy;
     uint64_t size = f->view->size;
     size_t len = (size_t)MIN(size, (uint64_t)NPY_HEAD_MAX);
     CLEANUP(freep) char *bytes = malloc(len);
-    if (!bytes || pread_full(f->view->fd, bytes, len, 0) < 0) {
-        (void)err_set(err, -EIO, "cannot read the written bytes");
-        return CONTENT_WRONG;
-    }
+    if (!bytes)
+        return err_set(err, -ENOMEM, "out of memory");
+    if (pread_full(f->view->fd, bytes, len, 0) < 0)
+        return err_set(err, -EIO, "cannot read the written bytes");
     int r = npy_parse(bytes, len, &npy, err);
-    if (r == -ENODATA)
-        return CONTENT_PARTIAL;
-    if (r < 0)
-        return CONTENT_WRONG;
-    if (size == npy.data_off && npy.data_len > 0)
-        return CONTENT_PARTIAL;
-    r = npy_check_block(&npy, size, &f->matrix->grid, f->matrix->dtype, f->place->index, err);
-    return r < 0 ? CONTENT_WRONG : content_of(f);
+    if (r == -ENODATA || (r == 0 && size == npy.data_off && npy.data_len > 0)) {
+        c->state = CONTENT_PARTIAL;
+        return 0;
+    }
+    if (r == 0)
+        r = npy_check_block(&npy, size, &f->matrix->grid, f->matrix->dtype, f->place->index, err);
+    return r < 0 ? -EINVAL : content_fits(c, f);
 }
 
 /* A block written as bare elements; prepares the npy header that goes before them. */
-static enum content_state content_look_raw(struct content *c, const struct content_file *f,
-                                           struct err *err)
+static int content_look_raw(struct content *c, const struct content_file *f, struct err *err)
 {
     struct npy npy;
     npy_for_block(&f->matrix->grid, f->matrix->dtype, f->place->index, &npy);
     npy.fortran = f->place->view == NAME_RAW_F && npy.ndim > 1;
-    if (npy_format(&npy, &c->prefix) < 0) {
-        (void)err_set(err, -ENOMEM, "out of memory");
-        return CONTENT_WRONG;
-    }
-    if (f->view->size != npy.data_len) {
-        (void)err_set(err, -EINVAL, "%llu bytes, a block of this shape and type has %llu",
-                      (unsigned long long)f->view->size, (unsigned long long)npy.data_len);
-        return CONTENT_WRONG;
-    }
-    return content_of(f);
+    if (npy_format(&npy, &c->prefix) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    if (f->view->size != npy.data_len)
+        return err_set(err, -EINVAL, "%llu bytes, a block of this shape and type has %llu",
+                       (unsigned long long)f->view->size, (unsigned long long)npy.data_len);
+    return content_fits(c, f);
 }
 
-static enum content_state content_look_block(struct content *c, const struct content_file *f,
-                                             struct err *err)
+static int content_look_block(struct content *c, const struct content_file *f, struct err *err)
 {
-    if (f->view->size == 0 && !f->view->cut)
-        return CONTENT_EMPTY;
-    if (f->view->size == 0) {
-        (void)err_set(err, -EINVAL, "truncated to nothing: no block is empty");
-        return CONTENT_WRONG;
+    if (f->view->size == 0 && !f->view->cut) {
+        c->state = CONTENT_EMPTY;
+        return 0;
     }
-    return f->place->view == NAME_OBJECT ? content_look_npy(f, err) : content_look_raw(c, f, err);
+    if (f->view->size == 0)
+        return err_set(err, -EINVAL, "truncated to nothing: no block is empty");
+    return f->place->view == NAME_OBJECT ? content_look_npy(c, f, err)
+                                         : content_look_raw(c, f, err);
 }
 
 /* A header.json; prepares the stored form. */
@@ -119,8 +115,7 @@ int content_look(struct content *c, const struct stage_view *view, const struct 
         if (!head || head->bad)
             return err_set(err, -EINVAL, "the matrix has no %sheader", head ? "readable " : "");
         f.matrix = &head->header;
-        c->state = content_look_block(c, &f, err);
-        return c->state == CONTENT_WRONG ? -EINVAL : 0;
+        return content_look_block(c, &f, err);
     case PLACE_HEADER:
         return content_look_header(c, &f, err);
     case PLACE_PLAIN:

@@ -13,7 +13,7 @@ enum content_state {
     CONTENT_PARTIAL, /* no more than an npy header yet */
     CONTENT_HOLES,   /* the right size, but some bytes were never written */
     CONTENT_WHOLE,
-    CONTENT_WRONG, /* can never be stored there */
+    CONTENT_WRONG, /* can never be stored there, or not known for an error */
 };
 
 struct content {
@@ -27,7 +27,7 @@ void content_init(struct content *c);
 void content_fini(struct content *c);
 
 /* Looks at held bytes that are to have this place in a matrix with this head (NULL: without one).
- * Sets `c` up anew. 0; -EINVAL with the state CONTENT_WRONG; -EIO or -ENOMEM. */
+ * Sets `c` up anew. 0; with the state CONTENT_WRONG -EINVAL, or -EIO or -ENOMEM. */
 int content_look(struct content *c, const struct stage_view *view, const struct place *place,
                  const struct head *head, struct err *err);
 

@@ -1,5 +1,6 @@
 #include "fs/extent.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,25 +25,24 @@ static void extent_give_up(struct extent *e)
     e->lost = true;
 }
 
-static bool extent_grow(struct extent *e)
+/* Makes room for one more. */
+static int extent_grow(struct extent *e)
 {
     if (e->count < e->cap)
-        return true;
+        return 0;
     size_t cap = MAX(e->cap * 2, (size_t)8);
-    if (cap > EXTENT_RANGES_MAX)
-        return false;
     struct extent_range *range = realloc(e->range, cap * sizeof(*range));
     if (!range)
-        return false;
+        return -ENOMEM;
     e->range = range;
     e->cap = cap;
-    return true;
+    return 0;
 }
 
-void extent_add(struct extent *e, uint64_t from, uint64_t to)
+int extent_add(struct extent *e, uint64_t from, uint64_t to)
 {
     if (e->lost || from >= to)
-        return;
+        return 0;
     size_t first = extent_find(e, from);
     size_t last = first; /* one past the ranges that touch [from, to) */
     while (last < e->count && e->range[last].from <= to) {
@@ -50,14 +50,18 @@ void extent_add(struct extent *e, uint64_t from, uint64_t to)
         to = MAX(to, e->range[last].to);
         last++;
     }
-    if (last == first && !extent_grow(e)) {
+    if (last == first && e->count == EXTENT_RANGES_MAX) {
         extent_give_up(e);
-        return;
+        return 0;
     }
+    int r = last == first ? extent_grow(e) : 0;
+    if (r < 0)
+        return r;
     size_t tail = e->count - last;
     memmove(&e->range[first + 1], &e->range[last], tail * sizeof(*e->range));
     e->range[first] = (struct extent_range){from, to};
     e->count = first + 1 + tail;
+    return 0;
 }
 
 void extent_cut(struct extent *e, uint64_t size)

@@ -22,8 +22,9 @@ struct extent {
     bool lost; /* gave up */
 };
 
-/* Adds [from, to). Running out of memory or ranges only makes the set give up. */
-void extent_add(struct extent *e, uint64_t from, uint64_t to);
+/* Adds [from, to). 0, or -ENOMEM with nothing added. Running out of ranges makes the set give up.
+ */
+int extent_add(struct extent *e, uint64_t from, uint64_t to);
 
 /* Forgets everything from `size` on: the file was truncated. */
 void extent_cut(struct extent *e, uint64_t size);

@@ -136,19 +136,20 @@ static bool journal_is_about(const struct journal_about *a)
            a->head_len <= sizeof(a->head);
 }
 
-/* Ranges that are not ascending and apart are not what a journal holds: then none is known. */
+/* Ranges that are not ascending and apart are not what a journal holds: then none is known, as when
+ * there is no memory for them. */
 static void journal_read_ranges(const struct journal_ranges *r, struct extent *ret)
 {
     uint64_t end = 0;
     *ret = (struct extent){.lost = r->count > JOURNAL_RANGES_MAX};
     for (uint64_t i = 0; !ret->lost && i < r->count; i++) {
-        if (r->range[i].from < end || r->range[i].to <= r->range[i].from) {
+        if (r->range[i].from < end || r->range[i].to <= r->range[i].from ||
+            extent_add(ret, r->range[i].from, r->range[i].to) < 0) {
             extent_clear(ret);
             ret->lost = true;
             return;
         }
         end = r->range[i].to;
-        extent_add(ret, r->range[i].from, end);
     }
 }
 

@@ -512,7 +512,7 @@ static void ops_open_writer(fuse_req_t req, struct node *n, int flags)
         (void)fuse_reply_err(req, ENOMEM);
         return;
     }
-    if ((flags & O_TRUNC) && stage_size(h->writer->stage) > 0) {
+    if ((flags & O_TRUNC) && stage_can_be_cut(h->writer->stage)) {
         ops_open_truncating(req, fs, h);
         return;
     }
@@ -709,7 +709,7 @@ static void ops_create_job(void *arg)
         r = ops_create_exclusive(w, &err);
         job->number = 1;
     }
-    if (r == 0 && w && !made && (job->flags & O_TRUNC) && stage_size(w->stage) > 0) {
+    if (r == 0 && w && !made && (job->flags & O_TRUNC) && stage_can_be_cut(w->stage)) {
         ops_create_truncating(job, w);
         return;
     }

@@ -266,9 +266,12 @@ static int stage_keep_journal_locked(struct stage *s)
 /* Notes what a change has done. */
 static int stage_note_locked(struct stage *s, const struct stage_change *c, uint64_t end)
 {
+    int r = 0;
     switch (c->kind) {
     case STAGE_WRITE:
-        extent_add(&s->written, c->off, end);
+        r = extent_add(&s->written, c->off, end);
+        if (r < 0)
+            return r;
         s->mapped_dirty |= c->mapped;
         s->cut = false;
         s->size = MAX(s->size, end);
@@ -448,19 +451,23 @@ static void stage_load_job(void *arg)
     struct stage_rest rest = {.file = {.fd = -1}};
     struct stage_change *failed = NULL;
     struct cache_file file = {.fd = -1};
+    struct extent all = {0};
     int r = stage_load(s, job->from, &file);
     {
         LOCK_SCOPE(&s->mu);
         stage_wait_quiet_locked(s);
+        if (r == 0)
+            r = extent_add(&all, 0, s->size);
         s->load_error = r;
         if (r == 0) {
             /* Of FROZEN: only its descriptor. */
             rest = (struct stage_rest){.file = s->file, .journal = TAKE(s->journal)};
             s->file = file;
             extent_clear(&s->written);
-            extent_add(&s->written, 0, s->size);
+            s->written = all;
             s->state = STAGE_OWN;
         } else {
+            rest.file = file;
             s->state = job->from;
             failed = stage_take_waiting_locked(s);
         }
@@ -652,6 +659,12 @@ int stage_error(struct stage *s)
 {
     LOCK_SCOPE(&s->mu);
     return s->error;
+}
+
+bool stage_can_be_cut(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    return s->size > 0 || s->error < 0;
 }
 
 bool stage_is_mapped_dirty(struct stage *s)

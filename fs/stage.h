@@ -65,6 +65,9 @@ bool stage_is_dirty(struct stage *s);
  * written is then not what its writer meant. */
 int stage_error(struct stage *s);
 
+/* Whether making it empty changes anything: it holds bytes, or has failed. */
+bool stage_can_be_cut(struct stage *s);
+
 /* True when bytes came from a shared mapping since then. */
 bool stage_is_mapped_dirty(struct stage *s);
 

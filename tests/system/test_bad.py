@@ -135,6 +135,29 @@ def test_a_full_cache_disk(bucket, tmp_path, small_disk):
         assert np.array_equal(np.load(m.path / "S/block_0_0"), small * 2)
 
 
+def test_a_file_whose_first_write_failed_can_be_written_anew(bucket, tmp_path, small_disk):
+    """It is open all the time, and holds nothing that opening it with O_TRUNC would cut."""
+    kit.put_matrix(bucket, "A", np.zeros((4, 4)), (4, 4))
+    want = kit.npy(np.ones((4, 4)))
+    with kit.Mount(bucket, tmp_path, cache=small_disk) as m:
+        for name, stored in (("A/x.tmp", None), ("plain", f"{kit.PREFIX}plain")):
+            with open(m.path / name, "wb", buffering=0) as f:
+                (small_disk / "hog").write_bytes(b"")
+                with open(small_disk / "hog", "wb", buffering=0) as hog, \
+                        pytest.raises(OSError):
+                    while True:
+                        hog.write(bytes(4096))
+                with pytest.raises(OSError) as failed:
+                    f.write(want)
+                assert failed.value.errno == errno.ENOSPC
+                (small_disk / "hog").unlink()
+                (m.path / name).write_bytes(want)
+            if stored:
+                assert bucket.get(stored) == want
+        os.rename(m.path / "A/x.tmp", m.path / "A/block_0_0")
+        assert bucket.get(f"{kit.PREFIX}A/0_4_4_0_4_4_") == want
+
+
 def test_no_bucket(server, tmp_path):
     done = bmfs("no-such-bucket", tmp_path, env=server.env)
     assert done.returncode == 32
