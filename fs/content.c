@@ -91,9 +91,9 @@ static int content_look_header(struct content *c, const struct content_file *f, 
     CLEANUP(freep) char *text = malloc(len);
     if (!text)
         return -ENOMEM;
-    int r = pread_full(f->view->fd, text, len, 0);
-    if (r == 0)
-        r = header_parse(text, len, &c->header, err);
+    if (pread_full(f->view->fd, text, len, 0) < 0)
+        return err_set(err, -EIO, "cannot read the written bytes");
+    int r = header_parse(text, len, &c->header, err);
     if (r < 0)
         return r == -ENOMEM ? r : -EINVAL;
     r = header_store(&c->header, &c->prefix);

@@ -653,7 +653,7 @@ int fill_all(struct fill *f, struct err *err)
 bool fill_is_useful(struct fill *f)
 {
     LOCK_SCOPE(&f->mu);
-    return f->present_count > 0 && f->state != FILL_FAILED && f->error == 0;
+    return f->present_count > 0 && f->state != FILL_FAILED && f->error == 0 && !f->no_room;
 }
 
 bool fill_has_failed(struct fill *f)

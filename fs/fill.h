@@ -59,7 +59,8 @@ void fill_read(struct fill *f, uint64_t off, size_t len, fill_read_fn *fn, void 
 /* Fetches everything and waits for it. Not from a job of the fill's pool. 0 or -errno. */
 int fill_all(struct fill *f, struct err *err);
 
-/* True when a part of the object, however small, is in the file: worth keeping a while. */
+/* True when a part of the object, however small, is in the file, and the rest can still go there:
+ * worth keeping a while. */
 bool fill_is_useful(struct fill *f);
 
 /* True once what is missing can never be read: the version is gone from the store, or damaged. */

@@ -53,7 +53,10 @@ static int ops_target_version(struct fs *fs, struct ops_target *t, struct err *e
     int r = key ? store_head(fs->store, key, &stat, err) : -ENOMEM;
     if (r == 0)
         (void)snprintf(t->etag, sizeof(t->etag), "%s", stat.etag);
-    return r == -ENOENT ? 0 : r;
+    if (r != -ENOENT)
+        return r;
+    err_clear(err);
+    return 0;
 }
 
 /* What a rename or link starts from: the bytes, and where they were. */
