@@ -292,7 +292,7 @@ def attempt(act, *args):
         return True, act(*args)
     except OSError as e:
         assert e.errno in (errno.EIO, errno.EACCES, errno.EBADMSG, errno.ESTALE, errno.ENOENT,
-                           errno.EEXIST, errno.ENOMEM), e
+                           errno.EEXIST, errno.ENOMEM, errno.ENOSPC), e
         return False, e
     finally:
         assert time.monotonic() - begun < STEP_S

@@ -1,7 +1,8 @@
-"""Memory runs out at the 1st, 2nd, 3rd ... allocation of everything: what the user is told is true,
-nothing that was acknowledged is lost, and the mount goes on."""
+"""The 1st, 2nd, 3rd ... request for memory, and call of the system, of everything that bmfs does
+fails: what the user is told is true, nothing that was acknowledged is lost, and the mount goes on."""
 
 import ctypes
+import errno
 import mmap
 
 import kit
@@ -9,93 +10,101 @@ import numpy as np
 import pytest
 from scenarios import SCENARIOS, Step, attempt, heals, lost
 
-PROGRAM = kit.BUILD / "tests/nomem/bmfs-nomem"
-NTH_MAX = 3000  # no scenario allocates as often
+PROGRAM = kit.BUILD / "tests/failing/bmfs-failing"
+NTH_MAX = 3000  # no scenario has as many
 PATIENCE = 3  # turns without a hit that end a sweep: threads do not take the same turns each time
+KINDS = {"memory": (0, errno.ENOMEM), "system": (1, errno.EIO)}
 
 
-class Memory(ctypes.Structure):
-    """What tests/nomem/nomem.c shares."""
+class Failing(ctypes.Structure):
+    """What tests/failing/failing.c shares."""
 
-    _fields_ = [("left", ctypes.c_int64), ("hits", ctypes.c_int64)]
+    _fields_ = [("kind", ctypes.c_int64), ("left", ctypes.c_int64), ("hits", ctypes.c_int64),
+                ("error", ctypes.c_int64)]
 
     @classmethod
     def make(cls, path):
         path.write_bytes(bytes(ctypes.sizeof(cls)))
         with open(path, "r+b") as f:
-            memory = cls.from_buffer(mmap.mmap(f.fileno(), 0))
-        memory.path = path
-        return memory
+            failing = cls.from_buffer(mmap.mmap(f.fileno(), 0))
+        failing.path = path
+        return failing
 
-    def arm(self, nth):
+    def arm(self, kind, nth):
+        self.kind, self.error = KINDS[kind]
         self.hits, self.left = 0, nth
 
     def disarm(self):
-        """Whether an allocation has failed."""
+        """Whether a call has failed."""
         self.left = 0
         return self.hits > 0
 
 
-def small_mount(bucket, folder, memory, **words):
-    m = kit.Mount(bucket, folder, "--timeout", "2s", env={"BMFS_NOMEM": str(memory.path)}, **words)
+def failing_mount(bucket, folder, failing, *options, **words):
+    m = kit.Mount(bucket, folder, "--timeout", "2s", *options,
+                  env={"BMFS_FAILING": str(failing.path)}, **words)
     m.command[0] = str(PROGRAM)
     return m
 
 
 @pytest.fixture(scope="module")
-def small(server, tmp_path_factory):
-    """A mount whose memory can run out."""
-    folder = tmp_path_factory.mktemp("nomem")
-    memory = Memory.make(folder / "memory")
+def mounted(server, tmp_path_factory):
+    """A mount whose calls can fail."""
+    folder = tmp_path_factory.mktemp("failing")
+    failing = Failing.make(folder / "failing")
     bucket = server.bucket()
-    with small_mount(bucket, folder, memory) as m:
+    with failing_mount(bucket, folder, failing, "-d") as m:
         (m.path / "warm").write_bytes(b"x")  # asks what the server can do
-        yield m, bucket, memory
+        yield m, bucket, failing
+    assert bucket.env()["AWS_SECRET_ACCESS_KEY"] not in m.log()
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_every_allocation_fails_once(small, name):
-    mount, bucket, memory = small
+def test_every_call_fails_once(mounted, name, kind):
+    mount, bucket, failing = mounted
     scenario = SCENARIOS[name]
     hits = misses = failures = 0
     for nth in range(1, NTH_MAX):
-        step = Step(mount, bucket, f"{name}-{nth}")
+        step = Step(mount, bucket, f"{kind}-{name}-{nth}")
         scenario.prepare(step)
-        memory.arm(nth)
+        failing.arm(kind, nth)
         done, result = attempt(scenario.act, step)
-        hit = memory.disarm()
+        hit = failing.disarm()
         try:
             assert hit or done, result
             scenario.check(step, done, result)
             if not done:
                 heals(scenario, step)
         except (AssertionError, TimeoutError, OSError) as e:
-            raise AssertionError(f"allocation {nth}: done {done}, {result!r}") from e
+            raise AssertionError(f"{kind} {nth}: done {done}, {result!r}") from e
         hits, failures = hits + hit, failures + (not done)
         misses = 0 if hit else misses + 1
         if misses == PATIENCE:
             break
-    print(f"{name}: {hits} allocations failed, {failures} calls told of it")
-    assert hits >= 3 and failures >= 1 and misses == PATIENCE
+    print(f"{name}: {hits} calls for {kind} failed, {failures} times it was told")
+    assert (hits >= 3 or kind == "system") and misses == PATIENCE
 
 
-def test_a_mount_begins_or_says_why_not(server, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mount_begins_or_says_why_not(server, tmp_path, kind):
     bucket = server.bucket()
     bucket.put(f"{kit.PREFIX}file", b"x")
-    memory = Memory.make(tmp_path / "memory")
+    failing = Failing.make(tmp_path / "failing")
     began = failed = misses = 0
     for nth in range(1, NTH_MAX):
-        m = small_mount(bucket, tmp_path, memory)
-        memory.arm(nth)
+        m = failing_mount(bucket, tmp_path, failing)
+        failing.arm(kind, nth)
         try:
             m.start()
         except RuntimeError as e:
-            assert m.process.returncode == 32 and "emory" in str(e), e
+            says = "emory" if kind == "memory" else "Input/output error"
+            assert m.process.returncode == 32 and says in str(e), e
             assert not m.is_mounted()
             failed += 1
         else:
             began += 1
-        hit = memory.disarm()
+        hit = failing.disarm()
         if m.process.poll() is None:
             assert (m.path / "file").read_bytes() == b"x"
             m.unmount()
@@ -107,23 +116,24 @@ def test_a_mount_begins_or_says_why_not(server, tmp_path):
     assert failed >= 3 and began >= PATIENCE
 
 
-def test_an_unmount_stores_or_keeps_what_was_written(server, tmp_path):
-    """A block whose file is still open, and an ordinary file."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_unmount_stores_or_keeps_what_was_written(server, tmp_path, kind):
+    """A block whose file is still open."""
     bucket = server.bucket()
-    memory = Memory.make(tmp_path / "memory")
+    failing = Failing.make(tmp_path / "failing")
     want = kit.npy(np.ones((4, 4)))
     stored = kept = misses = 0
     for nth in range(1, NTH_MAX):
         key = f"A{nth}"
         bucket.put(f"{kit.PREFIX}{key}/header", kit.header([4, 4], [4, 4]))
-        m = small_mount(bucket, tmp_path, memory)
+        m = failing_mount(bucket, tmp_path, failing)
         m.start()
         with open(m.path / key / "block_0_0", "wb", buffering=0) as f:
             f.write(want)
-            memory.arm(nth)
+            failing.arm(kind, nth)
             m.process.terminate()
             m.process.wait(timeout=60)
-            hit = memory.disarm()
+            hit = failing.disarm()
             try:
                 f.close()
             except OSError:
