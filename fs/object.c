@@ -19,6 +19,7 @@ enum {
 struct object_latest {
     uint64_t key; /* 0: empty */
     struct store_stat stat;
+    int64_t stored_ms; /* when this mount has stored it; 0: it has not */
 };
 
 struct object {
@@ -171,11 +172,19 @@ static uint64_t objects_key_hash(const char *key)
     return hash | 1;
 }
 
+/* Where a key's latest version is remembered; its hash. */
+static struct object_latest *objects_latest_slot(struct objects *os, const char *key,
+                                                 uint64_t *ret_hash)
+{
+    *ret_hash = objects_key_hash(key);
+    return &os->latest[*ret_hash >> 1 & (OBJECT_LATEST - 1)];
+}
+
 bool objects_latest(struct objects *os, const char *key, struct store_stat *ret)
 {
-    uint64_t hash = objects_key_hash(key);
+    uint64_t hash = 0;
+    const struct object_latest *l = objects_latest_slot(os, key, &hash);
     LOCK_SCOPE(&os->mu);
-    const struct object_latest *l = &os->latest[hash >> 1 & (OBJECT_LATEST - 1)];
     if (l->key != hash)
         return false;
     *ret = l->stat;
@@ -184,15 +193,43 @@ bool objects_latest(struct objects *os, const char *key, struct store_stat *ret)
 
 void objects_note_latest(struct objects *os, const char *key, const struct store_stat *stat)
 {
-    uint64_t hash = objects_key_hash(key);
+    uint64_t hash = 0;
+    struct object_latest *l = objects_latest_slot(os, key, &hash);
     LOCK_SCOPE(&os->mu);
-    struct object_latest *l = &os->latest[hash >> 1 & (OBJECT_LATEST - 1)];
-    if (stat) {
-        l->key = hash;
-        l->stat = *stat;
-    } else if (l->key == hash) {
+    if (stat)
+        *l = (struct object_latest){.key = hash, .stat = *stat, .stored_ms = clock_ms()};
+    else if (l->key == hash)
         l->key = 0;
-    }
+}
+
+/* Remembers what the store has answered. */
+static void objects_learn(struct objects *os, const char *key, const struct store_stat *stat)
+{
+    uint64_t hash = 0;
+    struct object_latest *l = objects_latest_slot(os, key, &hash);
+    LOCK_SCOPE(&os->mu);
+    bool same = l->key == hash && strcmp(l->stat.etag, stat->etag) == 0;
+    *l = (struct object_latest){.key = hash, .stat = *stat, .stored_ms = same ? l->stored_ms : 0};
+}
+
+void objects_note_absent(struct objects *os, const char *key, int64_t asked_ms)
+{
+    uint64_t hash = 0;
+    struct object_latest *l = objects_latest_slot(os, key, &hash);
+    LOCK_SCOPE(&os->mu);
+    if (l->key == hash && l->stored_ms < asked_ms)
+        l->key = 0;
+}
+
+bool objects_stored(struct objects *os, const char *key, struct store_stat *ret)
+{
+    uint64_t hash = 0;
+    const struct object_latest *l = objects_latest_slot(os, key, &hash);
+    LOCK_SCOPE(&os->mu);
+    if (l->key != hash || l->stored_ms == 0)
+        return false;
+    *ret = l->stat;
+    return true;
 }
 
 void object_ref(struct object *o)
@@ -455,7 +492,7 @@ int objects_current(struct objects *os, const char *key, const char *known, stru
     if (r == STORE_SAME)
         return OBJECT_SAME;
     if (r == 0) {
-        objects_note_latest(os, key, &stat);
+        objects_learn(os, key, &stat);
         r = objects_open(os, key, &stat, ret, err);
     }
     if (r == 0 && (*ret)->fill)

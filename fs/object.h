@@ -61,6 +61,12 @@ bool objects_latest(struct objects *os, const char *key, struct store_stat *ret)
 /* Remembers a version that this mount has just stored; NULL: it has deleted the key. */
 void objects_note_latest(struct objects *os, const char *key, const struct store_stat *stat);
 
+/* The version of a key that this mount has stored, if nothing else has been heard of it since. */
+bool objects_stored(struct objects *os, const char *key, struct store_stat *ret);
+
+/* The store has answered that there is no such key, to a question that was asked at `asked_ms`. */
+void objects_note_absent(struct objects *os, const char *key, int64_t asked_ms);
+
 /* True when objects_open() would find bytes of this version at hand. Looks at the disk. */
 bool objects_has(struct objects *os, const char *key, const char *etag);
 

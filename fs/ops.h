@@ -4,7 +4,8 @@
 /* The FUSE requests, one function each, grouped by what they are about:
  *
  *   ops_name.c    lookup, forget, getattr, setattr, xattr, statfs
- *   ops_open.c    open, create, release
+ *   ops_open.c    open, release
+ *   ops_create.c  create
  *   ops_io.c      read, write, flush, fsync, fallocate, lseek
  *   ops_dir.c     opendir, readdir, readdirplus, releasedir
  *   ops_change.c  mkdir, rmdir, unlink
@@ -117,6 +118,12 @@ int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place
  * for the thread's retry: -ESTALE, or another error. Blocks; the job is ops_open()'s. */
 int ops_header_reserve(struct node *n, int flags, pid_t tid, struct err *err);
 void ops_header_open_job(void *arg);
+
+/* Handles of files that are written: one that counts for its writer, how the kernel is to open it,
+ * and its end. */
+struct handle *ops_writer_handle_locked(struct node *n, int flags, pid_t process);
+struct wire_open ops_writer_open(const struct fs *fs, struct handle *h);
+void ops_writer_close(struct fs *fs, struct handle *h);
 
 /* A directory that was emptied here stays until rmdir, and so do those above it. */
 void ops_keep_dirs(struct fs *fs, struct folder *d);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Opening, creating and closing files. */
+/* Opening and closing files. */
 
 /* What the store says of a node's version before it is opened. */
 struct ops_version {
@@ -26,18 +26,17 @@ static bool ops_wants_writing(int flags)
     return (flags & O_ACCMODE) != O_RDONLY;
 }
 
-/* How a file that is written is opened. Direct I/O gives every write to us as it was made, with the
- * name of its writer, and fsync and close in the order they happened; where the kernel cannot map
- * such files, the page cache must do. */
-static struct wire_open ops_writer_open(const struct fs *fs, struct handle *h)
+/* Direct I/O gives every write to us as it was made, with the name of its writer, and fsync and
+ * close in the order they happened; where the kernel cannot map such files, the page cache must do.
+ */
+struct wire_open ops_writer_open(const struct fs *fs, struct handle *h)
 {
     return (struct wire_open){.fh = (uint64_t)(uintptr_t)h,
                               .direct_io = fs->wire_state.features.direct_io_mmap,
                               .parallel_writes = true};
 }
 
-/* A handle on a writer's node; counts it. */
-static struct handle *ops_writer_handle_locked(struct node *n, int flags, pid_t process)
+struct handle *ops_writer_handle_locked(struct node *n, int flags, pid_t process)
 {
     struct handle *h = handle_new_locked(n, HANDLE_WRITER);
     if (!h)
@@ -53,8 +52,7 @@ static struct handle *ops_writer_handle_locked(struct node *n, int flags, pid_t 
     return h;
 }
 
-/* Gives a writer's handle up. */
-static void ops_writer_close(struct fs *fs, struct handle *h)
+void ops_writer_close(struct fs *fs, struct handle *h)
 {
     struct writer *w = h->writer;
     handle_free(h);
@@ -364,8 +362,11 @@ static int ops_open_write(struct ops_job *job, struct err *err)
     if (r == 0) {
         LOCK_SCOPE(&job->fs->mu);
         r = resolve_place_of_locked(n, &place, err);
-        if (r == 0)
-            based = ops_based_locked(n, &place);
+    }
+    if (r == 0) {
+        writer_let_store(n->dir, n->text, &place, job->process);
+        LOCK_SCOPE(&job->fs->mu);
+        based = ops_based_locked(n, &place);
     }
     /* A writer of another version may have stored the current one since the look-up: ask again. */
     if (r == 0 && (!job->number || (based.any && strcmp(based.etag, n->etag) != 0)))
@@ -562,184 +563,6 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     } else {
         ops_open_text(req, n);
     }
-}
-
-/* O_EXCL on an ordinary file is a lock for those who compete: the empty object is stored at once,
- * and who is late learns it from open itself. */
-static int ops_create_exclusive(struct writer *w, struct err *err)
-{
-    struct fs *fs = w->fs;
-    char write_id[STORE_WRITE_ID_SIZE];
-    struct store_stat stat;
-    CLEANUP(freep) char *key = fs_key(fs, w->dir->path, w->place.obj);
-    int r = key ? random_hex(write_id, sizeof(write_id)) : -ENOMEM;
-    if (r < 0)
-        return r;
-    struct store_body body = {.fd = -1};
-    struct store_put put = {.if_match = STORE_ABSENT, .write_id = write_id, .has_crc32c = true};
-    r = store_put(fs->store, key, &body, &put, &stat, err);
-    if (r < 0)
-        return r;
-    LOCK_SCOPE(&fs->mu);
-    (void)snprintf(w->if_match, sizeof(w->if_match), "%s", stat.etag);
-    w->unseen = false;
-    w->exclusive = false;
-    folder_changed_locked(w->dir, w->place.obj);
-    return writer_describe_locked(w, "");
-}
-
-/* Finds or makes the writer for a name that is to be created, and counts a handle of it, so that it
- * is not let go before the answer: to be given up with commit_release_locked(). */
-static int ops_create_writer(struct ops_job *job, struct writer **ret, bool *ret_made,
-                             struct err *err)
-{
-    struct place place;
-    struct folder *d = job->node->dir;
-    LOCK_SCOPE(&job->fs->mu);
-    int r = resolve_place_locked(d, job->name, true, &place, err);
-    if (r < 0)
-        return r;
-    struct writer *w = writer_find_locked(d, job->name, &place);
-    if (w && writer_is_abandoned_locked(w, writer_process(job->tid))) {
-        writer_abandon_locked(w);
-        w = NULL;
-    }
-    if (w && (job->flags & O_EXCL))
-        return err_set(err, -EEXIST, "it is being written already");
-    *ret_made = !w;
-    if (w) {
-        writer_ref_locked(w);
-    } else {
-        struct writer_start start = {.dir = d,
-                                     .name = job->name,
-                                     .place = &place,
-                                     .if_match = STORE_ABSENT,
-                                     .exclusive = job->flags & O_EXCL};
-        r = writer_new_locked(job->fs, &start, &w);
-        if (r < 0)
-            return err_errno(err, r, "cannot write");
-        if (place.kind == PLACE_SCRATCH)
-            writer_linger_locked(w, true);
-    }
-    w->handles++;
-    *ret = w;
-    return 0;
-}
-
-/* Makes node, look-up and handle for a created file and answers. */
-static void ops_reply_created(struct ops_job *job, struct writer *w)
-{
-    struct fs *fs = job->fs;
-    struct fuse_entry_param e = {0};
-    struct handle *h = NULL;
-    pid_t process = writer_process(job->tid);
-    {
-        LOCK_SCOPE(&fs->mu);
-        struct node *n = node_writer_locked(w);
-        h = n ? ops_writer_handle_locked(n, job->flags, process) : NULL;
-        if (h) {
-            n->lookups++;
-            e.ino = node_id(n);
-            node_stat_locked(n, &e.attr);
-        }
-    }
-    if (!h) {
-        ops_job_err(job, -ENOMEM);
-        return;
-    }
-    if (!job->number && ((job->flags & O_TRUNC) || stage_size(w->stage) == 0))
-        stage_set_dirty(w->stage);
-    struct wire_open open = ops_writer_open(fs, h);
-    if (!op_take(job->op) || wire_reply_create(op_req(job->op), &e, &open) < 0) {
-        ops_writer_close(fs, h);
-        node_forget(fs, e.ino, 1);
-    }
-    ops_job_free(job);
-}
-
-static void ops_create_release(struct fs *fs, struct writer *w)
-{
-    LOCK_SCOPE(&fs->mu);
-    commit_release_locked(w);
-}
-
-struct ops_truncated_create {
-    struct ops_job *job;
-    struct writer *w; /* as ops_create_writer() gave it */
-};
-
-static void ops_create_truncated(void *arg, int code)
-{
-    struct ops_truncated_create *t = arg;
-    struct fs *fs = t->job->fs;
-    if (code < 0)
-        ops_job_err(t->job, code);
-    else
-        ops_reply_created(t->job, t->w);
-    ops_create_release(fs, t->w);
-    free(t);
-}
-
-/* O_TRUNC of a name that others write, who need not be done before this one looks it up. */
-static void ops_create_truncating(struct ops_job *job, struct writer *w)
-{
-    struct ops_truncated_create *t = malloc(sizeof(*t));
-    if (!t) {
-        struct fs *fs = job->fs;
-        ops_job_err(job, -ENOMEM);
-        ops_create_release(fs, w);
-        return;
-    }
-    *t = (struct ops_truncated_create){.job = job, .w = w};
-    stage_truncate(w->stage, 0, ops_create_truncated, t);
-}
-
-/* job->number: the empty file is stored already. */
-static void ops_create_job(void *arg)
-{
-    struct ops_job *job = arg;
-    struct fs *fs = job->fs;
-    struct err err = {0};
-    struct writer *w = NULL;
-    bool made = false;
-    int r = resolve_prepare(job->node->dir, job->name, &err);
-    if (r == 0)
-        r = ops_create_writer(job, &w, &made, &err);
-    if (r == 0 && w && made && w->place.kind == PLACE_PLAIN && (job->flags & O_EXCL)) {
-        r = ops_create_exclusive(w, &err);
-        job->number = 1;
-    }
-    if (r == 0 && w && !made && (job->flags & O_TRUNC) && stage_can_be_cut(w->stage)) {
-        ops_create_truncating(job, w);
-        return;
-    }
-    if (r == 0 && w) {
-        ops_reply_created(job, w);
-    } else {
-        if (w) {
-            LOCK_SCOPE(&fs->mu);
-            writer_unlink_locked(w, true);
-        }
-        if (r != -EEXIST)
-            ops_refuse(r, "create", job->node->dir, job->name, &err);
-        ops_job_err(job, r);
-    }
-    if (w)
-        ops_create_release(fs, w);
-}
-
-void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-                struct fuse_file_info *fi)
-{
-    (void)mode;
-    if (ops_is_read_only(req))
-        return;
-    ops_submit(&(struct ops_call){.req = req,
-                                  .pool = ops_fs(req)->names,
-                                  .fn = ops_create_job,
-                                  .ino = parent,
-                                  .name = name,
-                                  .flags = fi->flags});
 }
 
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -314,6 +314,20 @@ void writer_abandon_locked(struct writer *w)
     writer_unref_locked(w);
 }
 
+void writer_let_store(struct folder *d, const char *name, const struct place *place, pid_t process)
+{
+    struct writer *w = NULL;
+    {
+        LOCK_SCOPE(&d->fs->mu);
+        w = writer_find_locked(d, name, place);
+        if (!w || !writer_is_abandoned_locked(w, process))
+            return;
+        writer_ref_locked(w);
+    }
+    stage_wait_settled(w->stage);
+    writer_unref(w);
+}
+
 bool writer_clear_locked(struct folder *d, pid_t process)
 {
     struct writer *next = NULL;

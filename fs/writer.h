@@ -106,6 +106,10 @@ bool writer_is_visible_locked(const struct writer *w, pid_t process);
 bool writer_is_abandoned_locked(const struct writer *w, pid_t process);
 void writer_abandon_locked(struct writer *w);
 
+/* Waits while bytes that a process has left behind, interrupted or done, are being stored: what
+ * comes of that decides what the name is. Blocks. */
+void writer_let_store(struct folder *d, const char *name, const struct place *place, pid_t process);
+
 /* Makes room for the removal of a directory. False when something in it is still being written. */
 bool writer_clear_locked(struct folder *d, pid_t process);
 

@@ -176,6 +176,8 @@ class Gather:
 class Publish(Overwrite):
     """A temporary file that is renamed onto a block."""
 
+    again = errno.ENOENT  # it has been renamed after all
+
     def act(self, s):
         s.written = False
         scratch = s.path / ".block_0_0.a1B2c3"

@@ -65,7 +65,8 @@ def test_every_call_fails_once(mounted, name, kind):
     mount, bucket, failing = mounted
     scenario = SCENARIOS[name]
     hits = misses = failures = 0
-    for nth in range(1, NTH_MAX):
+    stride = kit.many(4, 1) if kind == "memory" else 1
+    for nth in range(1 + len(name) % stride, NTH_MAX, stride):
         step = Step(mount, bucket, f"{kind}-{name}-{nth}")
         scenario.prepare(step)
         failing.arm(kind, nth)

@@ -46,7 +46,8 @@ def proxied(server, tmp_path_factory):
             yield m, bucket, proxy
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+# One makes so many requests that it is for tests/soak.
+@pytest.mark.parametrize("name", [n for n in SCENARIOS if n != "tree" or kit.many(False, True)])
 def test_every_request_fails_in_every_way(proxied, name):
     mount, bucket, proxy = proxied
     hits = collections.Counter()

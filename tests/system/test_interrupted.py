@@ -3,6 +3,7 @@ and with nothing that went with them."""
 
 import ctypes
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import time
 
 import kit
 import numpy as np
+import pytest
+from scenarios import SCENARIOS, STEP_S, TIMEOUT_S, Step, heals
 
 FSYNC = """
 import os, sys
@@ -101,3 +104,90 @@ test_interrupted.read_names(sys.argv[1], {kit.many(3, 30)})
         programs = [start(program, m.path / "d") for _ in range(3)]
         assert all(p.wait(timeout=120) == 0 for p in programs)
         assert len(os.listdir(m.path / "d")) == 5000
+
+
+# --- killed in the middle of everything ---
+
+def act_until(act, step, seconds):
+    """In a process that is killed after so long (None: never): whether it was done. A killed one that
+    does not go away would wait for the mount."""
+    ready, say = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.write(say, b".")
+            act(step)
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(say)
+    os.read(ready, 1)
+    os.close(ready)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGINT)
+    end = time.monotonic() + STEP_S
+    while True:
+        gone, status = os.waitpid(pid, os.WNOHANG)
+        if gone:
+            return status == 0
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+            raise AssertionError(f"{step.name}: does not end")
+        time.sleep(0.0005)
+
+
+def settle(scenario, step):
+    """What was begun goes on without the one who asked for it."""
+    end = time.monotonic() + STEP_S
+    while True:
+        try:
+            return scenario.check(step, False, None)
+        except (AssertionError, step.bucket.client.exceptions.NoSuchKey):
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def mounted(server, tmp_path_factory):
+    bucket = server.bucket()
+    with kit.Mount(bucket, tmp_path_factory.mktemp("mounted"), "-d", "--timeout", f"{TIMEOUT_S}s") as m:
+        (m.path / "warm").write_bytes(b"x")
+        yield m, bucket
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_what_is_interrupted_is_done_or_not(mounted, name):
+    mount, bucket = mounted
+    scenario = SCENARIOS[name]
+    seed = int(os.environ.get("SEED", time.time_ns() % 1000000))
+    print(f"SEED={seed}")
+    rng = random.Random(seed)
+    killed = 0
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as the children are to have it
+    try:
+        step = Step(mount, bucket, f"{name}-timed")
+        scenario.prepare(step)
+        begun = time.monotonic()
+        assert act_until(scenario.act, step, None)
+        took = time.monotonic() - begun
+        for i in range(kit.many(15, 300)):
+            step = Step(mount, bucket, f"{name}-{i}")
+            step.written = False
+            scenario.prepare(step)
+            if not act_until(scenario.act, step, rng.uniform(0, took)):
+                killed += 1
+                settle(scenario, step)
+                try:
+                    heals(scenario, step)
+                except AssertionError as e:
+                    # A rename that goes on takes the name away that is written anew.
+                    if name != "tree" or "Stale file handle" not in str(e):
+                        raise
+                    heals(scenario, step)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    print(f"{name}: {killed} killed")
+    assert killed > 0

@@ -1,9 +1,14 @@
 """The mount command: what it says, when it returns, what it leaves behind."""
 
+import errno
+import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
+from pathlib import Path
 
 import kit
 import numpy as np
@@ -83,6 +88,69 @@ def test_read_only(bucket, tmp_path, option):
             assert failed.value.errno == 30
         assert np.array_equal(np.load(m.path / "A/block_0_0"), np.eye(2))
     assert bucket.keys() == before
+
+
+def test_read_only_is_more_than_an_option_of_the_kernel(bucket, tmp_path):
+    """Root can take that one away."""
+    kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
+    bucket.put(f"{kit.PREFIX}f", b"x")
+    before = bucket.keys()
+    with kit.Mount(bucket, tmp_path, "--ro") as m:
+        kit.run("mount", "-i", "-o", "remount,rw", m.path)
+        for call in (lambda: np.save(m.path / "A/block_0_0", np.eye(2)),
+                     lambda: open(m.path / "A/block_0_0", "r+b"),
+                     lambda: os.truncate(m.path / "f", 0),
+                     lambda: os.unlink(m.path / "A/block_0_0"),
+                     lambda: os.rename(m.path / "f", m.path / "g"),
+                     lambda: os.link(m.path / "f", m.path / "g"),
+                     lambda: os.mkdir(m.path / "N"),
+                     lambda: os.rmdir(m.path / "A"),
+                     lambda: (m.path / "new").write_text("x")):
+            with pytest.raises(OSError) as failed:
+                call()
+            assert failed.value.errno in (errno.EROFS, errno.EINVAL), failed.value
+        assert np.array_equal(np.load(m.path / "A/block_0_0"), np.eye(2))
+    assert bucket.keys() == before
+
+
+WITHOUT_RIGHTS = """
+set -Eeu
+mknod fuse c 10 229 && chmod 666 fuse && mount --bind fuse /dev/fuse
+mkdir mnt && chown 65534:65534 mnt
+as() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+(exec setpriv --reuid=65534 --regid=65534 --clear-groups \\
+    "$BMFS" -f --cache-dir cache "file://$PWD/store" mnt) & pid=$!
+trap 'kill -9 $pid; umount -l mnt' ERR
+for i in $(seq 200); do grep -q "$PWD/mnt " /proc/self/mounts && break; sleep 0.05; done
+as cat mnt/A/block_0_0 | sha256sum
+echo x | as tee mnt/note >/dev/null
+kill -9 $pid
+wait $pid || true
+as "$BMFS" --cache-dir cache "file://$PWD/store" mnt
+as cat mnt/note
+as fusermount3 -u mnt
+"""
+
+
+def test_a_user_without_rights_can_mount_and_mount_again():
+    """Also over a mount whose daemon was killed."""
+    if os.getuid() != 0 or not kit.have("setpriv", "unshare"):
+        pytest.skip("only root can become another user")
+    folder = Path(tempfile.mkdtemp(prefix="bmfs-user-", dir="/var/tmp"))
+    try:
+        bucket = kit.DirBucket(folder / "store")
+        kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
+        shutil.copy(kit.BUILD / "tools/bmfs", folder)
+        kit.run("chown", "-R", "65534:65534", folder)
+        done = kit.run("unshare", "--mount", "bash", "-c", WITHOUT_RIGHTS, cwd=folder, check=False,
+                       env={**kit.clean_environ(), "BMFS": str(folder / "bmfs")})
+        want = hashlib.sha256(bucket.get(f"{kit.PREFIX}A/0_2_2_0_2_2_")).hexdigest()
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"{want}  -\nx\n"
+        assert "was a dead mount and has been taken away" in done.stderr
+        assert bucket.get(f"{kit.PREFIX}note") == b"x\n"
+    finally:
+        kit.run("rm", "-rf", "--one-file-system", folder)
 
 
 def test_no_delete(bucket, tmp_path):
