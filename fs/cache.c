@@ -72,18 +72,21 @@ int cache_open_folder(const char *dir, int *ret_fd, struct err *err)
     return cache_dir_open(dir, ret_fd, err);
 }
 
-void cache_id(const char *store_id, const char *key, const char *etag, char ret[CACHE_ID_SIZE])
+int cache_id(const char *store_id, const char *key, const char *etag, char ret[CACHE_ID_SIZE])
 {
     unsigned char digest[32] = {0};
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     /* The NULs keep ("a", "bc") and ("ab", "c") apart. */
-    if (!ctx || !EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) ||
-        !EVP_DigestUpdate(ctx, store_id, strlen(store_id) + 1) ||
-        !EVP_DigestUpdate(ctx, key, strlen(key) + 1) ||
-        !EVP_DigestUpdate(ctx, etag, strlen(etag) + 1) || !EVP_DigestFinal_ex(ctx, digest, NULL))
-        abort(); /* out of memory inside the hash: no id could be trusted */
+    bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) &&
+              EVP_DigestUpdate(ctx, store_id, strlen(store_id) + 1) &&
+              EVP_DigestUpdate(ctx, key, strlen(key) + 1) &&
+              EVP_DigestUpdate(ctx, etag, strlen(etag) + 1) &&
+              EVP_DigestFinal_ex(ctx, digest, NULL);
     EVP_MD_CTX_free(ctx);
+    if (!ok)
+        return -ENOMEM;
     hex_encode(ret, digest, sizeof(digest));
+    return 0;
 }
 
 static uint64_t cache_id_word(const char *id)

@@ -65,8 +65,8 @@ const char *cache_dir(const struct cache *c);
 int cache_dir_fd(const struct cache *c); /* borrowed */
 uint64_t cache_size_max(const struct cache *c);
 
-/* The id of one version of one object. */
-void cache_id(const char *store_id, const char *key, const char *etag, char ret[CACHE_ID_SIZE]);
+/* The id of one version of one object. 0 or -ENOMEM. */
+int cache_id(const char *store_id, const char *key, const char *etag, char ret[CACHE_ID_SIZE]);
 
 /* Opens a complete version of `size` bytes for reading: a descriptor that also keeps the file from
  * being evicted; -ENOENT when it is not there. A file that fails its check is removed and is

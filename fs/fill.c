@@ -260,8 +260,9 @@ static int fill_check(struct fill *f)
         log_error("read", "%s%s: %s", f->key, r == -EBADMSG ? " is damaged" : "", err.msg);
         return r;
     }
-    cache_id(store_id(store), f->key, f->stat.etag, id);
-    r = cache_file_publish(f->conf->cache, &f->file, id, f->proof.crc);
+    r = cache_id(store_id(store), f->key, f->stat.etag, id);
+    if (r == 0)
+        r = cache_file_publish(f->conf->cache, &f->file, id, f->proof.crc);
     if (r < 0) /* it is served all the same, while it is open */
         log_debug("cache", "%s: cannot be kept: %s", f->key, errno_text(r));
     return 0;

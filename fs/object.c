@@ -316,11 +316,11 @@ static struct object *object_make(struct objects *os, const char *key,
     o->refs = 1;
     o->stat = *stat;
     o->key = strdup(key);
-    if (!o->key) {
+    if (!o->key || cache_id(store_id(os->conf.store), key, stat->etag, o->id) < 0) {
+        free(o->key);
         free(o);
         return NULL;
     }
-    cache_id(store_id(os->conf.store), key, stat->etag, o->id);
     return o;
 }
 
@@ -364,7 +364,8 @@ int objects_open(struct objects *os, const char *key, const struct store_stat *s
                  struct object **ret, struct err *err)
 {
     char id[CACHE_ID_SIZE];
-    cache_id(store_id(os->conf.store), key, stat->etag, id);
+    if (cache_id(store_id(os->conf.store), key, stat->etag, id) < 0)
+        return -ENOMEM;
     struct object *o = objects_find(os, id);
     if (!o) {
         o = object_make(os, key, stat);
@@ -409,7 +410,8 @@ int objects_derived(struct objects *os, const char *key, const struct store_stat
 {
     char id[CACHE_ID_SIZE];
     uint32_t crc = 0;
-    cache_id(store_id(os->conf.store), key, stat->etag, id);
+    if (cache_id(store_id(os->conf.store), key, stat->etag, id) < 0)
+        return -ENOMEM;
     struct object *o = objects_find(os, id);
     if (!o) {
         o = object_make(os, key, stat);
@@ -430,7 +432,8 @@ int objects_derived(struct objects *os, const char *key, const struct store_stat
 bool objects_has(struct objects *os, const char *key, const char *etag)
 {
     char id[CACHE_ID_SIZE];
-    cache_id(store_id(os->conf.store), key, etag, id);
+    if (cache_id(store_id(os->conf.store), key, etag, id) < 0)
+        return false;
     {
         LOCK_SCOPE(&os->mu);
         const struct object *o = *objects_slot(os, id);
@@ -520,8 +523,8 @@ void objects_adopt(struct objects *os, const char *key, const struct store_stat 
                    struct cache_file *file)
 {
     char id[CACHE_ID_SIZE];
-    cache_id(store_id(os->conf.store), key, stat->etag, id);
-    if (cache_file_publish(os->conf.cache, file, id, crc) < 0)
+    if (cache_id(store_id(os->conf.store), key, stat->etag, id) < 0 ||
+        cache_file_publish(os->conf.cache, file, id, crc) < 0)
         log_debug("cache", "%s: what was written could not be kept in the cache", key);
     else
         objects_forget_idle(os, id);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum failing_kind { FAILING_MEMORY, FAILING_SYSTEM };
+enum failing_kind { FAILING_MEMORY, FAILING_SYSTEM, FAILING_LIBRARY };
 
 struct failing {
     _Atomic int64_t kind;
@@ -146,6 +147,45 @@ int __wrap_openat64(int fd, const char *name, int flags, ...)
     va_end(ap);
     return __real_openat64(fd, name, flags, mode);
 }
+
+/* libcurl, whose option takes one value of at most 64 bits; expat; OpenSSL. */
+int __real_curl_easy_setopt(void *easy, int option, ...);
+int __wrap_curl_easy_setopt(void *easy, int option, ...);
+int __wrap_curl_easy_setopt(void *easy, int option, ...)
+{
+    enum { FAILING_CURLE_OUT_OF_MEMORY = 27 };
+    va_list ap;
+    if (failing_strikes(FAILING_LIBRARY))
+        return FAILING_CURLE_OUT_OF_MEMORY;
+    va_start(ap, option);
+    void *value = va_arg(ap, void *);
+    va_end(ap);
+    return __real_curl_easy_setopt(easy, option, value);
+}
+
+FAILING(FAILING_LIBRARY, NULL, void *, curl_easy_init, (void), ())
+FAILING(FAILING_LIBRARY, NULL, void *, curl_multi_init, (void), ())
+FAILING(FAILING_LIBRARY, NULL, void *, curl_share_init, (void), ())
+FAILING(FAILING_LIBRARY, NULL, void *, curl_slist_append, (void *list, const char *text),
+        (list, text))
+FAILING(FAILING_LIBRARY, 3 /* CURLM_OUT_OF_MEMORY */, int, curl_multi_add_handle,
+        (void *multi, void *easy), (multi, easy))
+FAILING(FAILING_LIBRARY, 3, int, curl_multi_perform, (void *multi, int *running), (multi, running))
+FAILING(FAILING_LIBRARY, NULL, void *, XML_ParserCreate, (const char *encoding), (encoding))
+FAILING(FAILING_LIBRARY, NULL, void *, EVP_MD_CTX_new, (void), ())
+FAILING(FAILING_LIBRARY, 0, int, EVP_DigestInit_ex, (void *md, const void *type, void *engine),
+        (md, type, engine))
+FAILING(FAILING_LIBRARY, 0, int, EVP_DigestUpdate, (void *md, const void *data, size_t n),
+        (md, data, n))
+FAILING(FAILING_LIBRARY, 0, int, EVP_DigestFinal_ex, (void *md, unsigned char *sum, unsigned *n),
+        (md, sum, n))
+FAILING(FAILING_LIBRARY, NULL, unsigned char *, HMAC,
+        (const void *type, const void *key, int key_len, const unsigned char *data, size_t n,
+         unsigned char *sum, unsigned *sum_len),
+        (type, key, key_len, data, n, sum, sum_len))
+FAILING(FAILING_LIBRARY, ENOMEM, int, pthread_create,
+        (pthread_t * thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg),
+        (thread, attr, fn, arg))
 
 /* What a build counts of the branches that it takes is written by exit(), which a child of fork()
  * does not call. */

@@ -74,7 +74,7 @@ static int fill_get(struct fill *f, uint64_t off, size_t len)
 static bool fill_is_cached(const struct fill_case *c)
 {
     char id[CACHE_ID_SIZE];
-    cache_id(store_id(c->lab->store), "k", c->stat.etag, id);
+    assert_int_equal(cache_id(store_id(c->lab->store), "k", c->stat.etag, id), 0);
     return cache_has(c->lab->cache, id);
 }
 
@@ -558,7 +558,7 @@ static void fill_is_served_though_it_cannot_be_kept(void **state)
     FILL_CASE(lab, c, FILL_MIB);
     char id[CACHE_ID_SIZE];
     char path[64];
-    cache_id(store_id(lab.store), "k", c.stat.etag, id);
+    assert_int_equal(cache_id(store_id(lab.store), "k", c.stat.etag, id), 0);
     (void)snprintf(path, sizeof(path), "cache/objects/%.3s", id);
     scratch_write(&lab.dir, path, "in the way");
     assert_int_equal(fill_get(c.f, 0, FILL_MIB), 0);

@@ -213,7 +213,7 @@ static void lost_copies_what_is_nobodys_private_file(void **state)
     char name[64];
     uint32_t crc = 0;
     struct cache_file f = lost_file(&lab, "published");
-    cache_id("s", "k", "e", id);
+    assert_int_equal(cache_id("s", "k", "e", id), 0);
     assert_int_equal(cache_file_publish(lab.cache, &f, id, 0), 0);
     assert_int_equal(lost_keep(lab.cache, &f, &lost_note, name, sizeof(name), &lab.err), 0);
     CLEANUP(freep) char *data = lost_read(&lab, name, ".data");

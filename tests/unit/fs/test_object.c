@@ -152,7 +152,7 @@ static void object_is_fetched_again_when_the_cache_is_damaged(void **state)
         assert_int_equal(object_all(o, &lab.err), 0);
     }
     lab_restart(&lab);
-    cache_id(store_id(lab.store), "k", stat.etag, id);
+    assert_int_equal(cache_id(store_id(lab.store), "k", stat.etag, id), 0);
     (void)snprintf(path, sizeof(path), "cache/objects/%.3s/%s.%08x", id, id + 3,
                    lab_crc(1, OBJECT_MIB));
     CLEANUP(closep) int fd = open(scratch_at(&lab.dir, path), O_RDWR | O_CLOEXEC);
@@ -171,7 +171,7 @@ static void object_is_fetched_again_when_the_cache_has_other_bytes(void **state)
     struct cache_file f = {.fd = -1};
     CLEANUP(freep) void *data = lab_bytes(2, 0, 1000);
     char id[CACHE_ID_SIZE];
-    cache_id(store_id(lab.store), "k", stat.etag, id);
+    assert_int_equal(cache_id(store_id(lab.store), "k", stat.etag, id), 0);
     assert_int_equal(cache_file_new(lab.cache, &f, NULL), 0);
     assert_int_equal(pwrite_full(f.fd, data, 1000, 0), 0);
     assert_int_equal(cache_file_publish(lab.cache, &f, id, lab_crc(2, 1000)), 0);
