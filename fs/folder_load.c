@@ -287,9 +287,10 @@ static int folder_classify(struct folder *d, unsigned sets, struct listing *l, s
 {
     struct listing_entry e;
     struct head *head = NULL;
-    if (listing_at(l, 0, &e) != 1)
+    bool empty = listing_at(l, 0, &e) != 1;
+    if (empty && !listing_is_marked(l))
         return folder_conclude_empty(d, sets, err);
-    if (folder_is_own_area(d)) {
+    if (empty || folder_is_own_area(d)) {
         folder_conclude(d, sets, FOLDER_PLAIN, NULL);
         return 0;
     }

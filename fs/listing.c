@@ -47,6 +47,7 @@ struct listing {
     size_t count, cap;
     struct listing_arena *arena;
     size_t arena_bytes;
+    bool marked; /* see listing_is_marked() */
     bool ended;
     int error;
     int64_t used_ms; /* when it ended, or was last read */
@@ -177,8 +178,10 @@ static int listing_add(void *arg, const char *key, const struct store_stat *stat
     int r = 0;
     {
         LOCK_SCOPE(&l->mu);
-        if (key[l->skip] != '\0') /* the directory's own marker object has no name */
+        if (key[l->skip] != '\0')
             r = listing_add_locked(l, key + l->skip, stat);
+        else
+            l->marked = true;
         if (l->waiters && l->count % LISTING_PAGE == 0)
             ready = listing_ready_locked(l);
     }
@@ -330,6 +333,12 @@ bool listing_find(struct listing *l, const char *name, struct listing_entry *ret
     if (l->changed && *listing_changed_slot_locked(l, name))
         return false;
     return listing_search_locked(l, name, true, ret) || listing_search_locked(l, name, false, ret);
+}
+
+bool listing_is_marked(struct listing *l)
+{
+    LOCK_SCOPE(&l->mu);
+    return l->marked;
 }
 
 bool listing_done(struct listing *l)

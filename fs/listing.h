@@ -56,6 +56,10 @@ void listing_note_change(struct listing *l, const char *name);
  * changed since. */
 bool listing_find(struct listing *l, const char *name, struct listing_entry *ret);
 
+/* True when there is an object whose key is the prefix itself: other programs make such markers for
+ * empty directories. It is no entry. */
+bool listing_is_marked(struct listing *l);
+
 /* True once the listing has ended without an error. */
 bool listing_done(struct listing *l);
 

@@ -151,6 +151,8 @@ int resolve_place_locked(struct folder *d, const char *name, bool make, struct p
                          struct err *err)
 {
     const struct header *matrix = folder_header_locked(d);
+    if (make && virtual_find(d->path, name) != VIRTUAL_NONE)
+        return err_set(err, -EPERM, "the mount itself has a file of that name");
     if (!matrix && d->kind == FOLDER_MATRIX) {
         if (strcmp(name, "header.json") == 0) {
             *ret = (struct place){.kind = PLACE_HEADER, .obj = "header"};

@@ -90,6 +90,37 @@ def test_every_call_fails_once(mounted, name, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_loses_a_conflict_is_kept_whatever_fails(mounted, kind):
+    """In the recovery folder; or where it was written, for the next mount."""
+    mount, bucket, failing = mounted
+    ours, theirs = (kit.npy(np.full((4, 4), x)) for x in (-1.0, -2.0))
+    kept = stays = misses = 0
+    for nth in range(1, NTH_MAX, kit.many(STRIDE[kind], 1)):
+        name = f"conflict-{kind}-{nth}"
+        key = f"{kit.PREFIX}{name}/0_4_4_0_4_4_"
+        bucket.put(f"{kit.PREFIX}{name}/header", kit.header([4, 4], [4, 4]))
+        bucket.put(key, theirs)
+        f = open(mount.path / name / "block_0_0", "r+b", buffering=0)
+        f.write(ours)
+        newer = kit.npy(np.full((4, 4), float(nth)))
+        bucket.put(key, newer)
+        logged = len(mount.log())
+        failing.arm(kind, nth)
+        with pytest.raises(OSError):
+            f.close()
+        kit.wait_for(lambda: key in lost(mount) or "the bytes stay in" in mount.log()[logged:], 10,
+                     f"{kind} {nth}: the bytes")
+        hit = failing.disarm()
+        assert bucket.get(key) == newer
+        kept, stays = kept + (key in lost(mount)), stays + (key not in lost(mount))
+        misses = 0 if hit else misses + 1
+        if misses == PATIENCE:
+            break
+    print(f"{kind}: {kept} kept, {stays} stay where they were written")
+    assert kept >= PATIENCE and misses == PATIENCE
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_mount_begins_or_says_why_not(server, tmp_path, kind):
     bucket = server.bucket()
     bucket.put(f"{kit.PREFIX}file", b"x")
