@@ -226,31 +226,20 @@ int block_read_box(const struct block *b, const struct block_box *box, struct er
     return 0;
 }
 
-int block_load_if_there(const struct matdir *m, const int64_t *index, void *dst, bool *ret_fortran,
-                        struct err *err)
+/* 1, 0 or -errno, as block_load_if_there(). The version is that of the descriptor that was read. */
+static int block_load_from(const struct matdir *m, const int64_t *index,
+                           const struct stamps *stamps, void *dst, bool *ret_fortran,
+                           struct err *err)
 {
     CLEANUP(block_close) struct block b = BLOCK_NONE;
-    int r = block_open_if_there(m, index, &b, err);
-    if (r <= 0)
-        return r;
-    r = block_read(&b, 0, (size_t)grid_block_elements(&m->header.grid, index), dst, err);
+    int r = 0;
+    int there = block_open_if_there(m, index, &b, err);
+    if (there > 0)
+        r = block_read(&b, 0, (size_t)grid_block_elements(&m->header.grid, index), dst, err);
+    if (there >= 0 && r == 0 && stamps)
+        r = stamps_check(stamps, index, b.fd, err);
     *ret_fortran = b.npy.fortran;
-    return r < 0 ? r : 1;
-}
-
-static void block_fill(const struct matdir *m, const int64_t *index, void *dst)
-{
-    size_t n = (size_t)grid_block_elements(&m->header.grid, index);
-    element_fill(m->header.dtype, m->fill, n, dst);
-}
-
-int block_load(const struct matdir *m, const int64_t *index, void *dst, bool *ret_fortran,
-               struct err *err)
-{
-    int r = block_load_if_there(m, index, dst, ret_fortran, err);
-    if (r == 0)
-        block_fill(m, index, dst);
-    return r < 0 ? r : 0;
+    return r < 0 ? r : there;
 }
 
 static void block_turn(const struct matdir *m, const int64_t *index, void *dst, const void *src)
@@ -273,12 +262,13 @@ static void block_turn(const struct matdir *m, const int64_t *index, void *dst, 
                                 .src_stride = from});
 }
 
-int block_load_rows_if_there(const struct matdir *m, const int64_t *index, void *dst,
-                             struct err *err)
+/* The same, with the last index fastest. */
+static int block_load_rows_from(const struct matdir *m, const int64_t *index,
+                                const struct stamps *stamps, void *dst, struct err *err)
 {
     bool fortran = false;
     int64_t n = grid_block_elements(&m->header.grid, index);
-    int r = block_load_if_there(m, index, dst, &fortran, err);
+    int r = block_load_from(m, index, stamps, dst, &fortran, err);
     if (r <= 0 || !fortran)
         return r;
     CLEANUP(freep) void *columns = block_alloc(m, n, err);
@@ -289,12 +279,51 @@ int block_load_rows_if_there(const struct matdir *m, const int64_t *index, void 
     return 1;
 }
 
-int block_load_rows(const struct matdir *m, const int64_t *index, void *dst, struct err *err)
+int block_load_if_there(const struct matdir *m, const int64_t *index, void *dst, bool *ret_fortran,
+                        struct err *err)
 {
-    int r = block_load_rows_if_there(m, index, dst, err);
+    return block_load_from(m, index, NULL, dst, ret_fortran, err);
+}
+
+int block_load_rows_if_there(const struct matdir *m, const int64_t *index, void *dst,
+                             struct err *err)
+{
+    return block_load_rows_from(m, index, NULL, dst, err);
+}
+
+static void block_fill(const struct matdir *m, const int64_t *index, void *dst)
+{
+    size_t n = (size_t)grid_block_elements(&m->header.grid, index);
+    element_fill(m->header.dtype, m->fill, n, dst);
+}
+
+int block_load_version(const struct matdir *m, const int64_t *index, const struct stamps *stamps,
+                       void *dst, bool *ret_fortran, struct err *err)
+{
+    int r = block_load_from(m, index, stamps, dst, ret_fortran, err);
     if (r == 0)
         block_fill(m, index, dst);
-    return r < 0 ? r : 0;
+    return MIN(r, 0);
+}
+
+int block_load(const struct matdir *m, const int64_t *index, void *dst, bool *ret_fortran,
+               struct err *err)
+{
+    return block_load_version(m, index, NULL, dst, ret_fortran, err);
+}
+
+int block_load_rows_version(const struct matdir *m, const int64_t *index,
+                            const struct stamps *stamps, void *dst, struct err *err)
+{
+    int r = block_load_rows_from(m, index, stamps, dst, err);
+    if (r == 0)
+        block_fill(m, index, dst);
+    return MIN(r, 0);
+}
+
+int block_load_rows(const struct matdir *m, const int64_t *index, void *dst, struct err *err)
+{
+    return block_load_rows_version(m, index, NULL, dst, err);
 }
 
 /* --- publishing --- */

@@ -7,6 +7,7 @@
 #include "matrix/npy.h"
 #include "ops/matdir.h"
 #include "ops/publish.h"
+#include "ops/stamps.h"
 
 /* A block that is open for reading. */
 struct block {
@@ -63,6 +64,13 @@ int block_load(const struct matdir *m, const int64_t *index, void *dst, bool *re
 int block_load_rows_if_there(const struct matdir *m, const int64_t *index, void *dst,
                              struct err *err);
 int block_load_rows(const struct matdir *m, const int64_t *index, void *dst, struct err *err);
+
+/* As block_load() and block_load_rows(), but of the version that was stamped: another one is
+ * -ESTALE. NULL: any. */
+int block_load_version(const struct matdir *m, const int64_t *index, const struct stamps *stamps,
+                       void *dst, bool *ret_fortran, struct err *err);
+int block_load_rows_version(const struct matdir *m, const int64_t *index,
+                            const struct stamps *stamps, void *dst, struct err *err);
 
 /* Publishes a whole block, last index fastest. 0; -EEXIST when the matrix has it already; or
  * another -errno. */

@@ -170,10 +170,9 @@ static int engine_run_load(const struct engine_move *m, struct tile *ret, struct
     const struct matdir *from = m->result ? m->result->m : m->source.m;
     bool turned = m->result ? m->result->turned : m->source.turned;
     engine_run_index(m, index);
-    int r = m->flags & ENGINE_ROWS ? block_load_rows(from, index, ret->a, err)
-                                   : block_load(from, index, ret->a, &fortran, err);
-    if (r == 0 && m->source.stamps)
-        r = stamps_check(m->source.stamps, index, err);
+    const struct stamps *stamps = m->source.stamps;
+    int r = m->flags & ENGINE_ROWS ? block_load_rows_version(from, index, stamps, ret->a, err)
+                                   : block_load_version(from, index, stamps, ret->a, &fortran, err);
     if (r < 0)
         return r;
     ret->fortran = fortran != turned;

@@ -11,6 +11,8 @@
 
 enum { STAMPS_PATH_MAX = 8192, STAMPS_ETAG_MAX = 256 };
 
+#define STAMPS_ETAG "user.bmfs.etag"
+
 /* FNV-1a: what it must notice is change, not malice. */
 static uint64_t stamps_hash(uint64_t hash, const void *data, size_t len)
 {
@@ -22,6 +24,19 @@ static uint64_t stamps_hash(uint64_t hash, const void *data, size_t len)
 
 static const uint64_t stamps_start = UINT64_C(0xcbf29ce484222325);
 
+static uint64_t stamps_of_etag(const char *etag, ssize_t len)
+{
+    return len > 0 ? stamps_hash(stamps_start, etag, (size_t)len) : 0;
+}
+
+static uint64_t stamps_of_file(const struct stat *st)
+{
+    uint64_t hash = stamps_hash(stamps_start, &st->st_size, sizeof(st->st_size));
+    hash = stamps_hash(hash, &st->st_mtim.tv_sec, sizeof(st->st_mtim.tv_sec));
+    hash = stamps_hash(hash, &st->st_mtim.tv_nsec, sizeof(st->st_mtim.tv_nsec));
+    return hash + (hash == 0); /* 0 means that it is missing */
+}
+
 /* The ETag that a mount tells; 0 when it does not. */
 static uint64_t stamps_etag(const struct matdir *m, const char *name)
 {
@@ -30,8 +45,7 @@ static uint64_t stamps_etag(const struct matdir *m, const char *name)
     int n = snprintf(path, sizeof(path), "%s/%s", m->path, name);
     if (n < 0 || n >= (int)sizeof(path))
         return 0;
-    ssize_t len = getxattr(path, "user.bmfs.etag", etag, sizeof(etag));
-    return len > 0 ? stamps_hash(stamps_start, etag, (size_t)len) : 0;
+    return stamps_of_etag(etag, getxattr(path, STAMPS_ETAG, etag, sizeof(etag)));
 }
 
 /* 0 with 0 in *ret for a missing block. */
@@ -45,10 +59,25 @@ static int stamps_look(const struct matdir *m, const int64_t *index, uint64_t *r
         return 0;
     if (fstatat(m->fd, name, &st, 0) != 0)
         return errno == ENOENT ? 0 : -errno;
-    *ret = stamps_hash(stamps_start, &st.st_size, sizeof(st.st_size));
-    *ret = stamps_hash(*ret, &st.st_mtim.tv_sec, sizeof(st.st_mtim.tv_sec));
-    *ret = stamps_hash(*ret, &st.st_mtim.tv_nsec, sizeof(st.st_mtim.tv_nsec));
-    *ret += *ret == 0; /* 0 means that it is missing */
+    *ret = stamps_of_file(&st);
+    return 0;
+}
+
+/* The same of an open block. */
+static int stamps_look_open(const struct matdir *m, int fd, uint64_t *ret)
+{
+    struct stat st;
+    char etag[STAMPS_ETAG_MAX];
+    *ret = 0;
+    if (fd < 0)
+        return 0;
+    if (m->id.uri)
+        *ret = stamps_of_etag(etag, fgetxattr(fd, STAMPS_ETAG, etag, sizeof(etag)));
+    if (*ret)
+        return 0;
+    if (fstat(fd, &st) != 0)
+        return -errno;
+    *ret = stamps_of_file(&st);
     return 0;
 }
 
@@ -84,13 +113,13 @@ bool stamps_has(const struct stamps *s, const int64_t *index)
     return s->of[grid_rank(&s->m->header.grid, index)] != 0;
 }
 
-int stamps_check(const struct stamps *s, const int64_t *index, struct err *err)
+int stamps_check(const struct stamps *s, const int64_t *index, int fd, struct err *err)
 {
     uint64_t now = 0;
     char name[NAME_FILE_SIZE];
     const struct matdir *m = s->m;
     (void)name_file(m->header.grid.ndim, index, name);
-    int r = stamps_look(m, index, &now);
+    int r = stamps_look_open(m, fd, &now);
     if (r < 0)
         return err_errno(err, r, "%s/%s", m->path, name);
     if (now == s->of[grid_rank(&m->header.grid, index)])

@@ -19,8 +19,9 @@ int stamps_take(const struct matdir *m, enum stamps_part part, struct stamps *re
 
 bool stamps_has(const struct stamps *s, const int64_t *index);
 
-/* 0 when a block still is what it was; else -ESTALE with a message that names it. */
-int stamps_check(const struct stamps *s, const int64_t *index, struct err *err);
+/* 0 when an open block (-1: it is missing) is what it was; else -ESTALE with a message that names
+ * it. On a mount a descriptor is of one version for ever: nobody is asked. */
+int stamps_check(const struct stamps *s, const int64_t *index, int fd, struct err *err);
 
 /* Fits CLEANUP. */
 void stamps_fini(struct stamps *s);

@@ -152,14 +152,12 @@ def test_slow_readers_do_not_delay_ls(s3_bucket, tmp_path):
 
 @pytest.mark.parametrize("operation", ["gemm", "chol"])
 def test_computing_moves_at_the_server_what_the_plan_said(s3_bucket, server, tmp_path, operation):
-    """With a cache for two blocks, so that each read of the tool is one of the server. Besides, the
-    blocks are looked up before they are read or made: each look-up asks for 128 KiB at most, which
-    for these small blocks is all of them."""
-    side, blocks = 64, 13
-    lookups = 2 * blocks ** 2 * (side * side * 8 + 128)
+    """Within 5 %. The cache holds few blocks beside those that are being read, so that nearly each
+    read of the tool is one of the server; each block is read again and again."""
+    side, blocks, cached = 64, 13, 20
     array = np.eye(side * blocks) + 1e-3
     kit.put_matrix(s3_bucket, "A", array, (side, side))
-    with kit.Mount(s3_bucket, tmp_path, "--cache-size", str(2 * side * side * 8)) as m:
+    with kit.Mount(s3_bucket, tmp_path, "--cache-size", str(cached * (side * side * 8 + 128))) as m:
         words = [operation, *[m.path / "A"] * (2 if operation == "gemm" else 1), m.path / "C",
                  "--memory", 13 * side * side * 8, "--json"]
         plan = good(*words, "--plan").json()
@@ -169,5 +167,6 @@ def test_computing_moves_at_the_server_what_the_plan_said(s3_bucket, server, tmp
     assert run["bytes_read"] == plan["bytes_read"]
     read = sum(r[3] for r in asked if r[0] == "GET" and r[2] in (200, 206))
     written = sum(r[3] for r in asked if r[0] == "PUT" and r[2] == 200)
-    assert plan["bytes_read"] < read <= 1.05 * plan["bytes_read"] + lookups
+    print(f"{operation}: read {read / plan['bytes_read']:.3f} of the plan")
+    assert 0.85 * plan["bytes_read"] < read <= 1.05 * plan["bytes_read"]
     assert plan["bytes_written"] < written <= 1.05 * plan["bytes_written"]
