@@ -317,6 +317,7 @@ struct gemm_walk {
     struct engine *e;
     struct source a, b, d;
     struct sum_cut cut;  /* of k */
+    bool coarse;         /* see ops/grain.h */
     int64_t i0, i1;      /* the super-block's rows of blocks */
     int64_t j0, j1;      /* and columns */
     struct sum *c;       /* owned: its blocks, row by row */
@@ -366,7 +367,7 @@ static void gemm_product(struct gemm_walk *w, int64_t i, int64_t j, int64_t k, s
                          struct slot *b)
 {
     const struct step_args args = {
-        .transa = w->g->transa, .transb = w->g->transb, .alpha = w->g->alpha};
+        .transa = w->g->transa, .transb = w->g->transb, .alpha = w->g->alpha, .coarse = w->coarse};
     const int64_t index[] = {i, j};
     struct sum *s = gemm_at(w, i, j);
     if (result_had(w->out, i, j))
@@ -475,13 +476,15 @@ static void gemm_walk(const void *x, struct result *out, struct engine *e)
     const struct gemm *g = x;
     struct gemm_layout l;
     struct gemm_size s = gemm_sizes(g);
-    struct gemm_walk w = {.g = g,
-                          .out = out,
-                          .e = e,
-                          .a = {.m = g->a, .stamps = g->stamps_a},
-                          .b = {.m = g->b, .stamps = g->stamps_b},
-                          .d = {.m = g->d, .stamps = g->stamps_d},
-                          .cut = gemm_cut(g)};
+    struct gemm_walk w = {
+        .g = g,
+        .out = out,
+        .e = e,
+        .a = {.m = g->a, .stamps = g->stamps_a},
+        .b = {.m = g->b, .stamps = g->stamps_b},
+        .d = {.m = g->d, .stamps = g->stamps_d},
+        .cut = gemm_cut(g),
+        .coarse = grain_is_coarse(gemm_shape(g->a, g->transa, 0), gemm_shape(g->b, g->transb, 1))};
     if (gemm_layout(g, &l, NULL) < 0)
         return; /* the caller has asked before */
     size_t rows = (size_t)run_ceil(s.m, l.parts_m);

@@ -69,9 +69,19 @@ static struct grain_cut grain_cut_of(struct tile t, int rows, int columns)
                               .across = (t.n + columns - 1) / columns};
 }
 
-static struct grain_cut grain_gemm_cut(struct tile t)
+enum { GRAIN_FINE = 2 * GRAIN, GRAIN_COARSE = 4 * GRAIN, GRAIN_COARSE_MANY = 16 };
+
+bool grain_is_coarse(int64_t rows, int64_t columns)
 {
-    return grain_cut_of(t, 2 * GRAIN, 2 * GRAIN);
+    int64_t down = (rows + GRAIN_COARSE - 1) / GRAIN_COARSE;
+    int64_t across = (columns + GRAIN_COARSE - 1) / GRAIN_COARSE;
+    return down > 0 && across >= (GRAIN_COARSE_MANY + down - 1) / down;
+}
+
+static struct grain_cut grain_gemm_cut(const struct step_args *x)
+{
+    int size = x->coarse ? GRAIN_COARSE : GRAIN_FINE;
+    return grain_cut_of(x->out, size, size);
 }
 
 static struct grain_cut grain_update_cut(struct tile t)
@@ -95,7 +105,7 @@ static void grain_product(const struct step_args *x, struct grain_cut cut, int p
 
 static int grain_gemm_pieces(const struct step_args *x, int phase)
 {
-    struct grain_cut cut = grain_gemm_cut(x->out);
+    struct grain_cut cut = grain_gemm_cut(x);
     (void)phase;
     return cut.down * cut.across;
 }
@@ -104,7 +114,7 @@ static int grain_gemm_run(const struct step_args *x, int phase, int piece, struc
 {
     (void)phase;
     (void)err;
-    grain_product(x, grain_gemm_cut(x->out), piece);
+    grain_product(x, grain_gemm_cut(x), piece);
     return 0;
 }
 

@@ -2,16 +2,19 @@
 #define BMFS_OPS_GRAIN_H
 
 /* The kinds of steps, cut at the grain: every call of BLAS is by one thread on at most GRAIN rows
- * and columns of what it writes, or in a product on two grains along one or both. OpenBLAS's bits
- * depend on how a product is cut, so the grain is part of a result's description and never changes
- * with threads or memory. */
+ * and columns of what it writes, or in a product on two or four grains along one or both.
+ * OpenBLAS's bits depend on how a product is cut, so the grain is part of a result's description
+ * and never changes with threads or memory. */
 
 #include "ops/step.h"
 
 enum { GRAIN = 512 };
 
-/* out += alpha op(in[0]) op(in[1]) */
+/* out += alpha op(in[0]) op(in[1]). In pieces of 1024, or when they are coarse of 2048. */
 extern const struct step_kind grain_gemm;
+
+/* Whether a result of so many rows and columns keeps threads busy in coarse pieces. */
+bool grain_is_coarse(int64_t rows, int64_t columns);
 
 /* The same in smaller pieces, for where threads wait for each other's results. */
 extern const struct step_kind grain_update;

@@ -20,6 +20,7 @@ struct step_args {
     struct tile out;
     char transa, transb;
     char side, uplo, diag; /* of triangular systems, as BLAS has them */
+    bool coarse;           /* of products: in large pieces, for the result has many of them */
     double complex alpha;
     /* For messages: the matrix that `out`, or a triangular `in`, belongs to, its place on the
      * diagonal and its first row. */

@@ -110,6 +110,7 @@ struct syrk_walk {
     struct engine *e;
     struct source a;
     struct sum_cut cut;
+    bool coarse;         /* see ops/grain.h */
     int64_t i0, i1;      /* the super-block's rows of blocks */
     int64_t j0, j1;      /* and columns */
     struct sum *c;       /* owned: its blocks, row by row; above C's diagonal there is nothing */
@@ -242,8 +243,12 @@ static void syrk_walk(const void *arg, struct result *out, struct engine *e)
 {
     const struct syrk *x = arg;
     int64_t parts = 0;
-    struct syrk_walk w = {
-        .x = x, .out = out, .e = e, .a = {.m = x->a, .stamps = x->stamps}, .cut = syrk_cut(x)};
+    struct syrk_walk w = {.x = x,
+                          .out = out,
+                          .e = e,
+                          .a = {.m = x->a, .stamps = x->stamps},
+                          .cut = syrk_cut(x),
+                          .coarse = grain_is_coarse(syrk_shape(x, 0), syrk_shape(x, 0) / 2)};
     if (syrk_parts(x, &parts, NULL) < 0 || parts == 0)
         return; /* the caller has asked before */
     size_t most = (size_t)run_ceil(syrk_blocks(x), parts);

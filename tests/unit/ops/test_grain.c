@@ -84,7 +84,8 @@ static const struct {
     {'c', false, 513, 20},  {'c', true, 20, 513},  {'z', false, 9, 11},   {'z', true, 513, 514},
 };
 
-static void grain_check_product(const struct step_kind *kind, char type, int m, int n, bool fortran)
+static void grain_check_product(const struct step_kind *kind, char type, int m, int n, bool fortran,
+                                bool coarse)
 {
     enum { K = 9 };
     struct tile out = grain_new(type, m, n, fortran);
@@ -93,6 +94,7 @@ static void grain_check_product(const struct step_kind *kind, char type, int m, 
                           .out = out,
                           .transa = 'c',
                           .transb = 'n',
+                          .coarse = coarse,
                           .alpha = 2};
     assert_int_equal(grain_do(kind, &x, NULL), 0);
     for (int i = 0; i < m; i += 7) {
@@ -117,10 +119,23 @@ static void grain_gemm_adds_a_product(void **state)
         int m = 2 * grain_case[c].m; /* beyond two grains */
         int n = 2 * grain_case[c].n;
         bool fortran = grain_case[c].fortran;
-        grain_check_product(&grain_gemm, type, m, n, fortran);
-        grain_check_product(&grain_update, type, m, n, fortran);
-        grain_check_product(&grain_update, type, n, m, !fortran);
+        grain_check_product(&grain_gemm, type, m, n, fortran, false);
+        grain_check_product(&grain_gemm, type, 2 * m, n, fortran, true);
+        grain_check_product(&grain_update, type, m, n, fortran, false);
+        grain_check_product(&grain_update, type, n, m, !fortran, false);
     }
+}
+
+static void grain_is_coarse_where_there_are_many_pieces(void **state)
+{
+    (void)state;
+    assert_true(grain_is_coarse(8192, 8192));
+    assert_true(grain_is_coarse(6145, 6145));
+    assert_false(grain_is_coarse(6144, 6144));
+    assert_true(grain_is_coarse(1, 30721));
+    assert_false(grain_is_coarse(30720, 1));
+    assert_false(grain_is_coarse(0, 1000000));
+    assert_true(grain_is_coarse(INT64_MAX / 2, INT64_MAX / 2));
 }
 
 /* A Hermitian tile with a strong diagonal, and its factor; what is above the diagonal stays. */
@@ -356,6 +371,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grain_gemm_adds_a_product),
+        cmocka_unit_test(grain_is_coarse_where_there_are_many_pieces),
         cmocka_unit_test(grain_potrf_factors_the_lower_triangle),
         cmocka_unit_test(grain_potrf_says_which_minor_failed),
         cmocka_unit_test(grain_trsm_solves),
