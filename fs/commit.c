@@ -189,8 +189,10 @@ static void commit_announce(struct commit_job *job, const struct store_stat *sta
     }
     objects_note_latest(job->w->fs->objects, job->key, stat);
     LOCK_SCOPE(&job->w->fs->mu);
-    if (is_header && !head)
+    if (is_header && !head) {
         job->dir->head_ms = 0;
+        job->dir->head_sets++; /* what is learnt now is older */
+    }
     folder_changed_locked(job->dir, job->place.obj);
     folder_seen_locked(job->dir);
 }
@@ -296,6 +298,8 @@ static int commit_put(struct commit_job *job, struct store_stat *ret_stat, struc
     if (r != 0)
         return r;
     int late = early_is_late(job->dir, &job->place, err);
+    if (late < 0)
+        objects_note_latest(job->w->fs->objects, job->key, ret_stat);
     if (late < 0 && job->own) {
         LOCK_SCOPE(&job->w->fs->mu); /* the next try replaces what this one has stored */
         (void)snprintf(job->w->if_match, sizeof(job->w->if_match), "%s", ret_stat->etag);
@@ -437,6 +441,13 @@ static void commit_say_decision(const struct commit_job *job, enum commit_cause 
               (unsigned long long)job->view.size, job->view.whole);
 }
 
+/* What was said of other bytes is said of these no more. */
+static void commit_note_waits(struct writer *w)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    w->said = 0;
+}
+
 int commit(struct writer *w, enum commit_cause cause, struct err *err)
 {
     int error = 0;
@@ -450,6 +461,8 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
         r = commit_held(&job, cause, err);
         stage_settle(w->stage, r == COMMIT_STORE);
         commit_say_decision(&job, cause, r);
+        if (r == COMMIT_WAITS)
+            commit_note_waits(w);
         int followed = commit_follow_up(&job, r == COMMIT_STORE, r, err);
         r = r == COMMIT_STORE ? followed : r;
     }
@@ -457,6 +470,23 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
         commit_refuse(w, r, err);
     commit_job_fini(&job);
     return r;
+}
+
+bool commit_left_behind(struct folder *d, const char *name, const struct place *place,
+                        pid_t process)
+{
+    struct writer *w = NULL;
+    struct err err = {0};
+    {
+        LOCK_SCOPE(&d->fs->mu);
+        w = writer_find_locked(d, name, place);
+        if (!w || !writer_is_abandoned_locked(w, process))
+            return false;
+        writer_ref_locked(w);
+    }
+    (void)commit(w, COMMIT_CLOSE, &err); /* has said what failed */
+    writer_unref(w);
+    return true;
 }
 
 /* The stored bytes are those of the new name, and the writer is its. */
@@ -680,7 +710,10 @@ void commit_release_locked(struct writer *w)
 {
     if (--w->handles > 0) {
         writer_unref_locked(w);
-    } else if (!w->fs->work || pool_submit(w->fs->work, commit_finish_job, w) < 0) {
+        return;
+    }
+    (void)pthread_cond_broadcast(&w->fs->released);
+    if (!w->fs->work || pool_submit(w->fs->work, commit_finish_job, w) < 0) {
         writer_linger_locked(w, true); /* the unmount will see to it */
         writer_unref_locked(w);
     }

@@ -17,7 +17,7 @@
  *
  * An ordinary file is whole whatever it holds. A store is one conditional PUT. What cannot be
  * stored for good goes to the folder of fs/lost.h. All functions block and belong on the pool
- * `work`. */
+ * `work`, or on `names` where they decide what a name is. */
 
 #include "fs/writer.h"
 
@@ -31,6 +31,13 @@ enum { COMMIT_WAITS = 1 };
  * when somebody else has written the name, -EPERM for a header that does not fit the blocks, or
  * what the store says. The reason is in `err` and, once, in the log. */
 int commit(struct writer *w, enum commit_cause cause, struct err *err);
+
+/* Stores what somebody has left behind, interrupted or done, under a name that `process` is about
+ * to write: what comes of that decides what the name is. The job of the last close may not have
+ * begun, so nobody waits for it; what cannot be stored it will keep or drop. False: there was
+ * nothing. */
+bool commit_left_behind(struct folder *d, const char *name, const struct place *place,
+                        pid_t process);
 
 /* Another name for the bytes of a writer. */
 struct commit_target {

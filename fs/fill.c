@@ -258,7 +258,7 @@ static int fill_check(struct fill *f)
     int r = proof_judge(&f->proof, f->conf->etags, store, f->key, &f->stat, &err);
     if (r < 0) {
         log_error("read", "%s%s: %s", f->key, r == -EBADMSG ? " is damaged" : "", err.msg);
-        return r;
+        return r == -ENOENT ? -ESTALE : r;
     }
     r = cache_id(store_id(store), f->key, f->stat.etag, id);
     if (r == 0)
@@ -364,6 +364,8 @@ static void fill_return_room(struct fill_part *p)
 {
     struct fill *f = p->fill;
     uint64_t bytes = p->reserved > 0 && p->done < p->count ? fill_part_bytes(p, p->done) : 0;
+    if (bytes == 0)
+        return;
     {
         LOCK_SCOPE(&f->mu);
         f->file.reserved -= bytes;
@@ -434,7 +436,7 @@ static void fill_part_end(struct fill_part *p, int code)
         f->no_room = true;
     else if (code == -ESTALE || code == -ENOENT)
         f->error = -ESTALE;
-    if (code < 0)
+    if (code < 0 && p->done < p->count)
         list = fill_fail_locked(f, (uint64_t)(p->first + p->done) * FILL_CHUNK,
                                 fill_chunk_end(f, p->first + p->count - 1),
                                 f->error < 0 ? f->error : code);
@@ -581,7 +583,7 @@ void fill_read(struct fill *f, uint64_t off, size_t len, fill_read_fn *fn, void 
         fill_go_direct(f, &now);
 }
 
-void fill_give_head(struct fill *f, const void *data, size_t len)
+void fill_give_head(struct fill *f, const struct store_stat *stat, const void *data, size_t len)
 {
     len = (size_t)MIN((uint64_t)len, f->stat.size);
     if (len < fill_chunk_end(f, 0) || f->chunks == 0)
@@ -597,7 +599,7 @@ void fill_give_head(struct fill *f, const void *data, size_t len)
     struct fill_part part = {.fill = f, .first = 0, .count = 1};
     int r = fill_make_room(&part);
     if (r == 0)
-        r = fill_part_sink(&part, &f->stat, 0, data, (size_t)fill_chunk_end(f, 0));
+        r = fill_part_sink(&part, stat, 0, data, (size_t)fill_chunk_end(f, 0));
     part.error = r;
     fill_part_end(&part, r);
     fill_unref(f);

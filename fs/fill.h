@@ -48,8 +48,9 @@ int fill_new(const struct fill_conf *conf, const char *key, const struct store_s
 void fill_ref(struct fill *f);
 void fill_unref(struct fill *f);
 
-/* Gives bytes that came with another request: from offset 0, at least one chunk or the whole. */
-void fill_give_head(struct fill *f, const void *data, size_t len);
+/* Gives bytes that came with another request, and what that said of them: from offset 0, at least
+ * one chunk or the whole. */
+void fill_give_head(struct fill *f, const struct store_stat *stat, const void *data, size_t len);
 
 /* Reads; calls fn exactly once with 0, or -errno: -ESTALE when the store has another version now,
  * -EBADMSG when the object fails its check or the store sends something else, -EIO when it does not

@@ -163,7 +163,8 @@ static void folder_known_etag(struct folder *d, char *etag, size_t size)
 {
     LOCK_SCOPE(&d->fs->mu);
     etag[0] = '\0';
-    if (d->kind == FOLDER_MATRIX && d->head && strlen(d->head->stat.etag) < size)
+    if (d->kind == FOLDER_MATRIX && d->head && !d->head->damaged &&
+        strlen(d->head->stat.etag) < size)
         (void)stpcpy(etag, d->head->stat.etag);
 }
 

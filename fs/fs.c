@@ -48,6 +48,7 @@ int fs_new(const struct fs_conf *conf, struct store *store, struct cache *cache,
     fs->cache = cache;
     fs->local = strncmp(store_id(store), "file://", 7) == 0;
     (void)pthread_mutex_init(&fs->mu, NULL);
+    lock_cond_init(&fs->released);
     (void)pthread_mutex_init(&fs->backing_mu, NULL);
     int r = fs_new_pools(fs);
     struct objects_conf objects = {.store = store, .cache = cache, .pool = fs->data};
@@ -86,6 +87,7 @@ void fs_free(struct fs *fs)
     folder_table_fini(fs);
     objects_free(fs->objects);
     (void)pthread_mutex_destroy(&fs->backing_mu);
+    (void)pthread_cond_destroy(&fs->released);
     (void)pthread_mutex_destroy(&fs->mu);
     free(fs);
 }

@@ -62,6 +62,7 @@ struct fs {
 
     pthread_mutex_t mu;
     /* guarded by mu: */
+    pthread_cond_t released; /* a writer has no handle any more */
     struct node_table *nodes;
     struct folder_table *dirs;
     struct writer_table *writers;

@@ -36,6 +36,7 @@ static int head_of_stored(const struct store_stat *stat, const void *bytes, size
     if (!h)
         return -ENOMEM;
     h->stored = true;
+    h->damaged = damage;
     h->stat = *stat;
     if (!damage)
         r = header_parse(bytes, len, &h->header, &err);

@@ -14,6 +14,7 @@ struct head {
     struct header header;   /* not set when bad */
     bool bad;               /* the stored header makes no sense */
     bool stored;            /* there is a header object; else inferred from the blocks */
+    bool damaged;           /* what came is not what was stored: bad, and to be fetched again */
     char why[ERR_MSG_MAX];  /* of a bad one */
     struct store_stat stat; /* of the header object; of an inferred one only the ETag is set, a
                                text that differs with the content */

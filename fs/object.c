@@ -499,7 +499,7 @@ int objects_current(struct objects *os, const char *key, const char *known, stru
         r = objects_open(os, key, &stat, ret, err);
     }
     if (r == 0 && (*ret)->fill)
-        fill_give_head((*ret)->fill, head->data, head->len);
+        fill_give_head((*ret)->fill, &stat, head->data, head->len);
     return r;
 }
 

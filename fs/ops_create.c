@@ -28,6 +28,7 @@ static int ops_create_exclusive(struct writer *w, struct err *err)
     r = store_put(fs->store, key, &body, &put, &stat, err);
     if (r < 0)
         return r;
+    objects_note_latest(fs->objects, key, &stat);
     LOCK_SCOPE(&fs->mu);
     (void)snprintf(w->if_match, sizeof(w->if_match), "%s", stat.etag);
     w->unseen = false;
@@ -76,7 +77,7 @@ static int ops_spot_find(struct ops_job *job, struct ops_spot *ret, struct err *
         if (r < 0)
             return r;
     }
-    writer_let_store(d, job->name, &ret->place, job->process);
+    (void)commit_left_behind(d, job->name, &ret->place, job->process);
     return ops_spot_look(job, ret);
 }
 
@@ -187,6 +188,16 @@ static void ops_create_truncating(struct ops_job *job, struct writer *w)
     stage_truncate(w->stage, 0, ops_create_truncated, t);
 }
 
+/* The store has refused an exclusive creation, and nobody is to have the file. Whoever has opened
+ * the same writer meanwhile goes on with it: the store will tell at the next close. */
+static void ops_create_undo(struct writer *w)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    w->exclusive = false;
+    if (w->handles == 1)
+        writer_unlink_locked(w, true);
+}
+
 /* job->number: the empty file is stored already. */
 static void ops_create_job(void *arg)
 {
@@ -209,11 +220,9 @@ static void ops_create_job(void *arg)
     if (r == 0 && w) {
         ops_reply_created(job, w);
     } else {
-        if (w) {
-            LOCK_SCOPE(&fs->mu);
-            writer_unlink_locked(w, true);
-        }
-        if (r != -EEXIST)
+        if (w)
+            ops_create_undo(w);
+        if (r != -EEXIST && r != -ESTALE)
             ops_refuse(r, "create", job->node->dir, job->name, &err);
         ops_job_err(job, r);
     }

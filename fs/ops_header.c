@@ -1,5 +1,6 @@
 #include "fs/ops.h"
 
+#include "fs/commit.h"
 #include "fs/resolve.h"
 #include "fs/writer.h"
 
@@ -13,11 +14,11 @@ static void ops_header_note(void *arg, int code)
     *(int *)arg = code;
 }
 
-/* A writer of the header that the node shows, with its text unless that is to be cut; not linked
- * yet, for nobody shall find it without. */
-static int ops_header_new(struct node *n, const struct place *place, int flags, struct writer **ret)
+/* A writer of a header, with its text unless that is to be cut; not linked yet, for nobody shall
+ * find it without. */
+static int ops_header_new(struct node *n, const struct head *head, const struct place *place,
+                          int flags, struct writer **ret)
 {
-    const struct head *head = n->head; /* fixed */
     struct writer_start start = {.dir = n->dir,
                                  .name = "header.json",
                                  .place = place,
@@ -40,10 +41,14 @@ static int ops_header_new(struct node *n, const struct place *place, int flags, 
 
 /* Sets the writer of a header aside for the retry: the one that is there, or `made` if none is. */
 static int ops_header_reserve_locked(struct node *n, const struct place *place, struct writer *made,
-                                     pid_t tid)
+                                     pid_t process, pid_t tid)
 {
     struct writer *w = writer_find_locked(n->dir, "header.json", place);
     int r = 0;
+    if (w && writer_is_abandoned_locked(w, process)) {
+        writer_abandon_locked(w);
+        w = NULL;
+    }
     if (!w && !made)
         return -ENOENT;
     if (!w)
@@ -54,25 +59,40 @@ static int ops_header_reserve_locked(struct node *n, const struct place *place, 
     return wn ? -ESTALE : -ENOMEM;
 }
 
+/* What the node shows, or what has taken its place since; a reference. */
+static struct head *ops_header_current(struct node *n)
+{
+    LOCK_SCOPE(&n->fs->mu);
+    return head_ref(n->dir->head ? n->dir->head : n->head);
+}
+
 int ops_header_reserve(struct node *n, int flags, pid_t tid, struct err *err)
 {
     struct fs *fs = n->fs;
     struct place place;
     struct writer *made = NULL;
+    pid_t process = writer_process(tid);
     int r = 0;
     {
         LOCK_SCOPE(&fs->mu);
         r = resolve_place_of_locked(n, &place, err);
-        if (r == 0)
-            r = ops_header_reserve_locked(n, &place, NULL, tid);
+    }
+    if (r < 0)
+        return r;
+    (void)commit_left_behind(n->dir, "header.json", &place, process);
+    {
+        LOCK_SCOPE(&fs->mu);
+        r = ops_header_reserve_locked(n, &place, NULL, process, tid);
     }
     if (r != -ENOENT)
         return r;
-    r = ops_header_new(n, &place, flags, &made);
+    struct head *head = ops_header_current(n);
+    r = ops_header_new(n, head, &place, flags, &made);
     if (r == 0) {
         LOCK_SCOPE(&fs->mu);
-        r = ops_header_reserve_locked(n, &place, made, tid);
+        r = ops_header_reserve_locked(n, &place, made, process, tid);
     }
+    head_unref(head);
     if (made)
         writer_unref(made);
     return r;

@@ -186,9 +186,18 @@ static bool ops_may_store(struct fs *fs, const struct handle *h, uint64_t owner,
     return writer_process(tid) == h->process;
 }
 
+/* See resolve_settle(). */
+static void ops_note_flush(struct fs *fs, struct writer *w)
+{
+    LOCK_SCOPE(&fs->mu);
+    w->flushed_ms = clock_ms();
+}
+
 void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct handle *h = handle_of(fi);
+    if (h->kind == HANDLE_WRITER && h->writes)
+        ops_note_flush(ops_fs(req), h->writer);
     if (h->kind == HANDLE_WRITER && h->writes && stage_is_dirty(h->writer->stage) &&
         ops_may_store(ops_fs(req), h, fi->lock_owner, fuse_req_ctx(req)->pid))
         ops_submit_commit(req, ino, COMMIT_FLUSH);

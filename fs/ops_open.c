@@ -364,7 +364,8 @@ static int ops_open_write(struct ops_job *job, struct err *err)
         r = resolve_place_of_locked(n, &place, err);
     }
     if (r == 0) {
-        writer_let_store(n->dir, n->text, &place, job->process);
+        if (commit_left_behind(n->dir, n->text, &place, job->process))
+            job->number = 0; /* what was current may be so no more */
         LOCK_SCOPE(&job->fs->mu);
         based = ops_based_locked(n, &place);
     }

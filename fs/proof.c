@@ -21,14 +21,16 @@ static bool proof_wants_md5(const struct proof_etags *etags, const struct store_
     return stat->md5_etag && !stat->has_crc32c && atomic_load(&etags->kind) != PROOF_OTHER;
 }
 
-/* NULL where the sum is not to be had: a library that keeps to FIPS 140 has no MD5. */
-static EVP_MD_CTX *proof_md5_new(void)
+/* 0 with NULL where the sum is not to be had: a library that keeps to FIPS 140 has no MD5. 0 or
+ * -ENOMEM. */
+static int proof_md5_new(EVP_MD_CTX **ret)
 {
-    EVP_MD_CTX *md5 = EVP_MD_CTX_new();
-    if (md5 && EVP_DigestInit_ex(md5, EVP_md5(), NULL) == 1)
-        return md5;
-    EVP_MD_CTX_free(md5);
-    return NULL;
+    *ret = EVP_MD_CTX_new();
+    if (!*ret)
+        return -ENOMEM;
+    if (EVP_DigestInit_ex(*ret, EVP_md5(), NULL) != 1)
+        EVP_MD_CTX_free(TAKE(*ret));
+    return 0;
 }
 
 /* Hex digits, as an ETag has them; "" when there is no sum. Ends it. */
@@ -53,8 +55,11 @@ static void proof_add(struct proof *p, const void *data, size_t len)
 static void proof_begin(struct proof *p, const struct proof_etags *etags,
                         const struct store_stat *stat)
 {
-    if (p->done == 0 && !p->md5 && proof_wants_md5(etags, stat))
-        p->md5 = proof_md5_new();
+    EVP_MD_CTX *md5 = NULL;
+    if (p->done > 0 || p->md5 || !proof_wants_md5(etags, stat))
+        return;
+    p->error = proof_md5_new(&md5);
+    p->md5 = md5;
 }
 
 void proof_feed(struct proof *p, const struct proof_etags *etags, const struct store_stat *stat,
@@ -92,13 +97,35 @@ static int proof_again_sink(void *arg, const struct store_stat *stat, uint64_t o
 static int proof_again(struct store *store, const char *key, const char *etag,
                        char ret[PROOF_MD5_SIZE], struct err *err)
 {
-    EVP_MD_CTX *md5 = proof_md5_new();
+    EVP_MD_CTX *md5 = NULL;
     struct store_get get = {.if_match = etag};
-    int r = md5 ? store_get(store, key, &get, proof_again_sink, md5, NULL, err) : -ENOMEM;
+    int r = proof_md5_new(&md5);
+    if (r == 0 && !md5)
+        r = -ENOMEM; /* there was one a moment ago */
+    if (r == 0)
+        r = store_get(store, key, &get, proof_again_sink, md5, NULL, err);
     if (r == 0)
         proof_md5_text(md5, ret);
     EVP_MD_CTX_free(md5);
     return r;
+}
+
+/* Settles what ETags are, unless that is settled already. */
+static void proof_learn(struct proof_etags *etags, int kind)
+{
+    int unknown = PROOF_UNKNOWN;
+    (void)atomic_compare_exchange_strong(&etags->kind, &unknown, kind);
+}
+
+/* An object that came the same twice and has another ETag: the second one settles what they are. */
+static void proof_doubt(struct proof_etags *etags, const char *key, const char *etag)
+{
+    uint64_t first = 0;
+    uint64_t hash = (uint64_t)crc32c(0, key, strlen(key)) << 1 | 1;
+    if (!atomic_compare_exchange_strong(&etags->doubt, &first, hash) && first != hash)
+        proof_learn(etags, PROOF_OTHER);
+    log_warn("read", "%s: its ETag %s is no MD5 sum of it; it came the same twice and is taken",
+             key, etag);
 }
 
 /* The sum is not the ETag. */
@@ -106,21 +133,17 @@ static int proof_differs(struct proof_etags *etags, struct store *store, const c
                          const char *etag, const char *sum, struct err *err)
 {
     char again[PROOF_MD5_SIZE] = "";
-    if (atomic_load(&etags->kind) == PROOF_OTHER)
-        return 0;
     if (atomic_load(&etags->kind) == PROOF_UNKNOWN) {
         int r = proof_again(store, key, etag, again, err);
         if (r < 0)
             return r;
-        if (strcmp(again, sum) == 0) {
-            atomic_store(&etags->kind, PROOF_OTHER);
-            log_warn("read",
-                     "ETags are no MD5 sums here (%s): objects of others than bmfs cannot "
-                     "be checked",
-                     key);
+        if (strcmp(again, sum) == 0 && atomic_load(&etags->kind) == PROOF_UNKNOWN) {
+            proof_doubt(etags, key, etag);
             return 0;
         }
     }
+    if (atomic_load(&etags->kind) == PROOF_OTHER)
+        return 0;
     return err_set(err, -EBADMSG, "its MD5 sum is %s, its ETag %s", sum, etag);
 }
 
@@ -142,7 +165,7 @@ int proof_judge(struct proof *p, struct proof_etags *etags, struct store *store,
         return 0;
     if (strcmp(sum, stat->etag) != 0)
         return proof_differs(etags, store, key, stat->etag, sum, err);
-    atomic_store(&etags->kind, PROOF_MD5);
+    proof_learn(etags, PROOF_MD5);
     return 0;
 }
 
@@ -151,6 +174,7 @@ int proof_bytes(struct proof_etags *etags, struct store *store, const char *key,
 {
     CLEANUP(proof_fini) struct proof p = {0};
     proof_begin(&p, etags, stat);
-    proof_add(&p, bytes->data, bytes->len);
+    if (p.error == 0)
+        proof_add(&p, bytes->data, bytes->len);
     return proof_judge(&p, etags, store, key, stat, err);
 }

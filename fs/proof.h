@@ -6,9 +6,9 @@
  * An object that bmfs wrote carries the CRC-32C of its body. Of one that others wrote in one piece
  * most servers tell the MD5 sum: it is the ETag (Amazon S3 API Reference, "Object"), unless keys of
  * the user's encrypt it. No server says that it is one of these, so it is learnt. The first ETag
- * that is the sum of its object shows that they are. If the first one is not, the object is fetched
- * once more: bytes that come the same twice are what is stored, and the ETags are something else.
- */
+ * that is the sum of its object shows that they are. Until then an object whose ETag is not its sum
+ * is fetched once more: bytes that come the same twice are what is stored. A second such object
+ * shows that the ETags are something else. What was learnt stays. */
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -17,6 +17,7 @@
 /* What is known of a store's ETags; shared by all threads. Starts as zeros. */
 struct proof_etags {
     _Atomic int kind;
+    _Atomic uint64_t doubt; /* a hash of the first object whose ETag is not its sum; 0: none yet */
 };
 
 /* Sums of bytes, fed in order. Starts as zeros; one thread at a time. */

@@ -13,8 +13,9 @@
 
 enum {
     RESOLVE_RESERVE_MS = 5000,
-    RESOLVE_SETTLE = 64, /* files that are stored before a listing, at most */
-    RESOLVE_PAGE = 16,   /* entries looked at for a directory among files of similar names */
+    RESOLVE_SETTLE = 64,    /* files that are stored before a listing, at most */
+    RESOLVE_CLOSE_MS = 200, /* for how long after a flush the last close may come to light */
+    RESOLVE_PAGE = 16,      /* entries looked at for a directory among files of similar names */
 };
 
 #define RESOLVE_LONG_S 86400.0 /* for what cannot change */
@@ -564,28 +565,49 @@ static int resolve_ask_plain(struct folder *d, const char *name, pid_t tid, stru
     return 0;
 }
 
-/* Whether the job of the last close is still to store it. */
-static bool resolve_is_closing_locked(const struct writer *w)
+/* Whether the job of the last close is still to store it, or will be when that has come to light:
+ * the kernel sends a flush with close, and the release when no copy of the descriptor is left, but
+ * lets nobody wait for that. */
+static bool resolve_is_closing_locked(const struct writer *w, int64_t now)
 {
-    return w->place.kind == PLACE_PLAIN && w->unseen && w->handles == 0 && !w->lingers;
+    return w->place.kind == PLACE_PLAIN && w->unseen && !w->lingers &&
+           (w->handles == 0 || now - w->flushed_ms < RESOLVE_CLOSE_MS);
+}
+
+/* Files that are being closed: `ret` are references. */
+static int resolve_closing(struct folder *d, const char *name, struct writer *ret[RESOLVE_SETTLE])
+{
+    int n = 0;
+    int64_t now = clock_ms();
+    LOCK_SCOPE(&d->fs->mu);
+    for (struct writer *w = d->writers; w && n < RESOLVE_SETTLE; w = w->next) {
+        if (!resolve_is_closing_locked(w, now) || (name && strcmp(w->name, name) != 0))
+            continue;
+        writer_ref_locked(w);
+        ret[n++] = w;
+    }
+    return n;
+}
+
+/* Waits for the release that follows a flush. False when there is none: another descriptor is open.
+ */
+static bool resolve_wait_closed(struct writer *w)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    int64_t until = w->flushed_ms + RESOLVE_CLOSE_MS; /* of this flush, others may follow */
+    while (w->handles > 0 && lock_cond_wait_until(&w->fs->released, &w->fs->mu, until)) {
+    }
+    return w->handles == 0;
 }
 
 void resolve_settle(struct folder *d, const char *name)
 {
     struct writer *found[RESOLVE_SETTLE];
     struct err err = {0};
-    int n = 0;
-    {
-        LOCK_SCOPE(&d->fs->mu);
-        for (struct writer *w = d->writers; w && n < RESOLVE_SETTLE; w = w->next) {
-            if (!resolve_is_closing_locked(w) || (name && strcmp(w->name, name) != 0))
-                continue;
-            writer_ref_locked(w);
-            found[n++] = w;
-        }
-    }
+    int n = resolve_closing(d, name, found);
     for (int i = 0; i < n; i++) {
-        (void)commit(found[i], COMMIT_CLOSE, &err); /* the job says what failed, if this has not */
+        if (resolve_wait_closed(found[i]))
+            (void)commit(found[i], COMMIT_CLOSE, &err); /* the job says what failed, if not this */
         writer_unref(found[i]);
     }
 }

@@ -306,26 +306,12 @@ bool writer_is_abandoned_locked(const struct writer *w, pid_t process)
 
 void writer_abandon_locked(struct writer *w)
 {
-    bool is_kept = w->error < 0; /* its bytes are being put aside */
+    bool is_kept = w->error < 0 || w->said != 0; /* its bytes are being put aside, or will be */
     writer_ref_locked(w);
     writer_unlink_locked(w, !is_kept);
     if (!is_kept)
         writer_linger_locked(w, false);
     writer_unref_locked(w);
-}
-
-void writer_let_store(struct folder *d, const char *name, const struct place *place, pid_t process)
-{
-    struct writer *w = NULL;
-    {
-        LOCK_SCOPE(&d->fs->mu);
-        w = writer_find_locked(d, name, place);
-        if (!w || !writer_is_abandoned_locked(w, process))
-            return;
-        writer_ref_locked(w);
-    }
-    stage_wait_settled(w->stage);
-    writer_unref(w);
 }
 
 bool writer_clear_locked(struct folder *d, pid_t process)

@@ -41,6 +41,7 @@ struct writer {
     bool exclusive;                 /* O_EXCL: a lost race is EEXIST, not ESTALE */
     int error;                      /* a conflict that no retry can mend */
     uint32_t said; /* a hash of why it was not stored, as the log has it; 0: nothing to say yet */
+    int64_t flushed_ms;                /* a descriptor of it was closed, perhaps the last one */
     uint64_t owner[WRITER_OWNERS_MAX]; /* lock owners that wrote since the last commit */
     int owners;
     pid_t process[WRITER_OWNERS_MAX]; /* that have or had it open */
@@ -105,10 +106,6 @@ bool writer_is_visible_locked(const struct writer *w, pid_t process);
  * holds no reference. */
 bool writer_is_abandoned_locked(const struct writer *w, pid_t process);
 void writer_abandon_locked(struct writer *w);
-
-/* Waits while bytes that a process has left behind, interrupted or done, are being stored: what
- * comes of that decides what the name is. Blocks. */
-void writer_let_store(struct folder *d, const char *name, const struct place *place, pid_t process);
 
 /* Makes room for the removal of a directory. False when something in it is still being written. */
 bool writer_clear_locked(struct folder *d, pid_t process);

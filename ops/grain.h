@@ -8,7 +8,10 @@
 
 #include "ops/step.h"
 
-enum { GRAIN = 512 };
+enum {
+    GRAIN = 512,
+    GRAIN_CUT = 2, /* how steps are cut at it: another number for each change that changes bits */
+};
 
 /* out += alpha op(in[0]) op(in[1]). In pieces of 1024, or when they are coarse of 2048. */
 extern const struct step_kind grain_gemm;

@@ -53,6 +53,7 @@ int job_describe(const struct job *job, struct header *h, struct err *err)
     cJSON_ArrayForEach(parameter, job->parameters)(void)
         cJSON_AddItemToObject(root, parameter->string, cJSON_Duplicate(parameter, true));
     (void)cJSON_AddNumberToObject(root, "grain", GRAIN);
+    (void)cJSON_AddNumberToObject(root, "cut", GRAIN_CUT);
     (void)cJSON_AddStringToObject(root, "library", kernel_version());
     (void)cJSON_AddStringToObject(root, "core", kernel_core());
     (void)cJSON_AddItemToObject(root, "inputs", job_inputs(job));
@@ -118,6 +119,7 @@ static const char *job_word(const char *field)
 {
     static const char *const word[][2] = {{"operation", "by bm"},
                                           {"grain", "with the grain"},
+                                          {"cut", "with pieces of kind"},
                                           {"library", "with"},
                                           {"core", "on a core like"}};
     for (size_t i = 0; i < ARRAY_SIZE(word); i++) {

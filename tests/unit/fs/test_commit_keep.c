@@ -7,6 +7,7 @@
 #include "s3/fault.h"
 #include "tests/unit/fs/lab.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -190,6 +191,78 @@ static void commit_finish_keeps_nothing_of_an_empty_file(void **state)
     assert_int_equal(lab_lost(&lab), 0);
 }
 
+/* The writer is of process 1 and closed, but the job of that has not begun, when process 2 comes
+ * for its name. */
+static bool commit_take_over(struct lab *lab, struct writer *w)
+{
+    {
+        LOCK_SCOPE(&lab->fs->mu);
+        writer_note_process_locked(w, 1);
+        w->handles = 0;
+    }
+    bool left = commit_left_behind(w->dir, "block_0_0", &w->place, 2);
+    LOCK_SCOPE(&lab->fs->mu);
+    assert_true(writer_is_abandoned_locked(w, 2));
+    writer_abandon_locked(w);
+    return left;
+}
+
+static void commit_left_behind_leaves_alone_what_is_open(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct writer *w = commit_start(&lab);
+    fault_clear(lab.fault);
+    assert_false(commit_left_behind(w->dir, "block_0_0", &w->place, 2));
+    assert_false(commit_left_behind(w->dir, "block_0_1", &w->place, 2));
+    assert_false(lab_exists(&lab, "A/0_4_4_0_3_3_"));
+    lab_close(w);
+}
+
+static void commit_left_behind_stores_what_is_whole(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct writer *w = commit_start(&lab);
+    fault_clear(lab.fault);
+    assert_true(commit_take_over(&lab, w));
+    assert_true(lab_exists(&lab, "A/0_4_4_0_3_3_"));
+    assert_false(w->linked);
+    commit_finish(w, false);
+    writer_unref(w);
+    assert_int_equal(lab_lost(&lab), 0);
+}
+
+static void commit_left_behind_loses_nothing_that_cannot_be_stored(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct writer *w = commit_start(&lab);
+    assert_true(commit_take_over(&lab, w));
+    assert_false(w->linked);
+    commit_finish(w, false);
+    writer_unref(w);
+    commit_assert_kept(&lab);
+}
+
+static void commit_left_behind_lets_parts_be_dropped(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct writer *w = commit_start(&lab);
+    fault_clear(lab.fault);
+    assert_int_equal(lab_truncate(w, 150), 0);
+    assert_int_equal(commit(w, COMMIT_FLUSH, &lab.err), -EINVAL); /* that is said of a part */
+    assert_int_equal(lab_truncate(w, 0), 0);
+    assert_int_equal(lab_write(w, "\x93NUMPY", 6, 0), 0); /* and not of what may become whole */
+    assert_int_equal(commit(w, COMMIT_FLUSH, &lab.err), COMMIT_WAITS);
+    assert_true(commit_take_over(&lab, w));
+    assert_true(w->dropped);
+    commit_finish(w, false);
+    writer_unref(w);
+    assert_int_equal(lab_lost(&lab), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +271,10 @@ int main(void)
         cmocka_unit_test(commit_finish_does_not_let_what_it_left_be_written_over),
         cmocka_unit_test(commit_finish_keeps_nothing_that_was_removed),
         cmocka_unit_test(commit_finish_keeps_nothing_of_an_empty_file),
+        cmocka_unit_test(commit_left_behind_leaves_alone_what_is_open),
+        cmocka_unit_test(commit_left_behind_stores_what_is_whole),
+        cmocka_unit_test(commit_left_behind_loses_nothing_that_cannot_be_stored),
+        cmocka_unit_test(commit_left_behind_lets_parts_be_dropped),
         cmocka_unit_test(commit_stores_what_came_in_too_many_pieces_when_asked_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

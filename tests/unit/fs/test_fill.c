@@ -280,11 +280,11 @@ static void fill_takes_a_head_that_came_along(void **state)
     LAB(lab, 0);
     FILL_CASE(lab, c, 2 * FILL_MIB);
     CLEANUP(freep) void *head = lab_bytes(FILL_SEED, 0, FILL_CHUNK);
-    fill_give_head(c.f, head, FILL_CHUNK - 1); /* less than a chunk is of no use */
+    fill_give_head(c.f, &c.stat, head, FILL_CHUNK - 1); /* less than a chunk is of no use */
     assert_false(fill_is_useful(c.f));
-    fill_give_head(c.f, head, FILL_CHUNK);
+    fill_give_head(c.f, &c.stat, head, FILL_CHUNK);
     assert_true(fill_is_useful(c.f));
-    fill_give_head(c.f, head, FILL_CHUNK);
+    fill_give_head(c.f, &c.stat, head, FILL_CHUNK);
     remote_shut(lab.store, REMOTE_GET);
     assert_int_equal(fill_get(c.f, 100, 4096), 0); /* what is read ahead waits at the gate */
     remote_open(lab.store);
@@ -298,7 +298,7 @@ static void fill_needs_no_get_when_the_head_is_the_whole(void **state)
     LAB(lab, 0);
     FILL_CASE(lab, c, 1000);
     CLEANUP(freep) void *head = lab_bytes(FILL_SEED, 0, 1000);
-    fill_give_head(c.f, head, 1000);
+    fill_give_head(c.f, &c.stat, head, 1000);
     assert_true(fill_complete_fd(c.f) >= 0);
     assert_true(fill_is_cached(&c));
     assert_int_equal(fill_get(c.f, 0, 1000), 0);
@@ -391,20 +391,45 @@ static void fill_trusts_what_has_no_checksum(void **state)
 }
 
 /* A server that gives no sums, and one whose ETags look like some. */
+/* Of two objects: one alone could be a wrong one. Then none is asked for twice any more. */
 static void fill_learns_that_etags_are_no_sums(void **state)
 {
     (void)state;
     LAB(lab, 0);
-    for (int turn = 0; turn < 2; turn++) {
-        FILL_CASE(lab, c, FILL_MIB); /* another version */
-        fill_unref(TAKE(c.f));
-        c.stat.has_crc32c = false;
-        assert_int_equal(fill_new(&lab.fill_conf, "k", &c.stat, &c.f), 0);
+    static const char *const key[] = {"k", "k", "other", "k"};
+    static const uint64_t times[] = {2, 2, 2, 1};
+    for (size_t turn = 0; turn < ARRAY_SIZE(key); turn++) {
+        struct fill *f = NULL;
+        struct store_stat stat = lab_put(&lab, key[turn], FILL_SEED, FILL_MIB); /* a new version */
+        stat.has_crc32c = false;
+        assert_int_equal(fill_new(&lab.fill_conf, key[turn], &stat, &f), 0);
+        remote_clear(lab.store);
         remote_damage(lab.store, &(struct remote_damage){.hide_crc = true, .md5_etag = true});
-        assert_int_equal(fill_get(c.f, 0, FILL_MIB), 0);
-        assert_true(fill_is_cached(&c));
-        assert_int_equal(remote_count(lab.store).bytes, (turn == 0 ? 2 : 1) * FILL_MIB);
+        assert_int_equal(fill_get(f, 0, FILL_MIB), 0);
+        assert_true(fill_complete_fd(f) >= 0);
+        assert_int_equal(remote_count(lab.store).bytes, times[turn] * FILL_MIB);
+        fill_unref(f);
     }
+}
+
+/* The version went away between the two. */
+static void fill_is_stale_when_it_cannot_ask_again(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    FILL_CASE(lab, c, FILL_MIB);
+    fill_unref(TAKE(c.f));
+    c.stat.has_crc32c = false;
+    assert_int_equal(fill_new(&lab.fill_conf, "k", &c.stat, &c.f), 0);
+    remote_damage(lab.store, &(struct remote_damage){.hide_crc = true, .md5_etag = true});
+    LAB_ANSWER(a);
+    remote_shut_after(lab.store, REMOTE_GET);
+    fill_read(c.f, 0, FILL_MIB, lab_answer_read, &a);
+    assert_true(remote_wait(lab.store, 1));
+    assert_int_equal(store_del(lab.fault, "k", NULL, NULL), 0);
+    remote_open(lab.store);
+    assert_int_equal(lab_wait(&a), -ESTALE);
+    assert_false(fill_is_cached(&c));
 }
 
 static void fill_asks_again_before_it_believes_an_etag(void **state)
@@ -463,7 +488,7 @@ static void fill_takes_no_head_into_a_cache_without_room(void **state)
     LAB(lab, .cache_max = 65536);
     FILL_CASE(lab, c, 10 * FILL_MIB);
     CLEANUP(freep) void *head = lab_bytes(FILL_SEED, 0, FILL_CHUNK);
-    fill_give_head(c.f, head, FILL_CHUNK);
+    fill_give_head(c.f, &c.stat, head, FILL_CHUNK);
     assert_false(fill_is_useful(c.f));
     assert_int_equal(fill_get(c.f, 0, 4000), 0);
     assert_int_equal(remote_count(lab.store).bytes, 4000);
@@ -662,6 +687,7 @@ int main(void)
         cmocka_unit_test(fill_checks_before_it_answers_who_waits_for_the_end),
         cmocka_unit_test(fill_trusts_what_has_no_checksum),
         cmocka_unit_test(fill_learns_that_etags_are_no_sums),
+        cmocka_unit_test(fill_is_stale_when_it_cannot_ask_again),
         cmocka_unit_test(fill_asks_again_before_it_believes_an_etag),
         cmocka_unit_test(fill_fails_when_it_cannot_ask_again),
         cmocka_unit_test(fill_reads_around_a_cache_without_room),

@@ -32,11 +32,17 @@ static struct store_stat proof_stat(const char *etag)
 }
 
 /* No store is asked unless one is given. */
+static int proof_of_key(struct proof_etags *etags, struct store *store, const char *key,
+                        const struct store_stat *stat, const char *text, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf b = proof_buf(text);
+    return proof_bytes(etags, store, key, stat, &b, err);
+}
+
 static int proof_of(struct proof_etags *etags, struct store *store, const struct store_stat *stat,
                     const char *text, struct err *err)
 {
-    CLEANUP(buf_fini) struct buf b = proof_buf(text);
-    return proof_bytes(etags, store, "k", stat, &b, err);
+    return proof_of_key(etags, store, "k", stat, text, err);
 }
 
 static void proof_holds_bytes_against_the_crc_of_their_writer(void **state)
@@ -74,7 +80,7 @@ static void proof_believes_etags_once_one_was_right(void **state)
     assert_int_equal(proof_of(&etags, NULL, &stat, proof_text, &err), 0);
 }
 
-/* The store has the bytes under an ETag that is not their sum. */
+/* The store has the bytes under an ETag that is not their sum, twice. */
 static void proof_asks_again_when_the_first_etag_is_wrong(void **state)
 {
     (void)state;
@@ -88,10 +94,50 @@ static void proof_asks_again_when_the_first_etag_is_wrong(void **state)
     assert_int_equal(proof_of(&etags, lab.store, &stat, proof_text, &err), -EIO);
     assert_int_equal(proof_of(&etags, lab.store, &stat, "123456780", &err), -EBADMSG);
     assert_int_equal(proof_of(&etags, lab.store, &stat, proof_text, &err), 0); /* the same twice */
-    assert_int_equal(remote_count(lab.store).gets, 3);
+    assert_int_equal(proof_of(&etags, lab.store, &stat, proof_text, &err), 0);
+    assert_int_equal(proof_of(&etags, lab.store, &stat, "123456780", &err), -EBADMSG);
+    assert_int_equal(remote_count(lab.store).gets, 5);
+    stored = lab_put_text(&lab, "other", proof_text);
+    stat = proof_stat(stored.etag);
+    assert_int_equal(proof_of_key(&etags, lab.store, "other", &stat, proof_text, &err), 0);
+    assert_int_equal(remote_count(lab.store).gets, 6);
     assert_int_equal(proof_of(&etags, NULL, &stat, "123456780", &err), 0); /* never again */
     stat = proof_stat(proof_sum);
     assert_int_equal(proof_of(&etags, NULL, &stat, "123456780", &err), 0);
+}
+
+/* An object that came damaged the same twice, as from a wrong disk behind a server, shows nothing.
+ */
+static void proof_believes_a_right_etag_after_a_wrong_one(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct err err = {0};
+    struct proof_etags etags = {0};
+    struct store_stat stored = lab_put_text(&lab, "k", proof_text);
+    struct store_stat stat = proof_stat(stored.etag);
+    assert_int_equal(proof_of(&etags, lab.store, &stat, proof_text, &err), 0);
+    struct store_stat right = proof_stat(proof_sum);
+    assert_int_equal(proof_of_key(&etags, NULL, "right", &right, proof_text, &err), 0);
+    assert_int_equal(proof_of(&etags, NULL, &stat, proof_text, &err), -EBADMSG);
+}
+
+/* While an object is fetched again, another one shows what ETags are. */
+static void proof_keeps_what_others_have_learnt(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct err err = {0};
+    struct store_stat stored = lab_put_text(&lab, "k", proof_text);
+    struct store_stat wrong = proof_stat(stored.etag);
+    struct store_stat right = proof_stat(proof_sum);
+    struct proof_etags etags = {0};
+    assert_int_equal(proof_of(&etags, lab.store, &wrong, proof_text, &err), 0);
+    assert_int_equal(proof_of_key(&etags, NULL, "right", &right, proof_text, &err), 0);
+    stored = lab_put_text(&lab, "other", proof_text);
+    wrong = proof_stat(stored.etag);
+    assert_int_equal(proof_of_key(&etags, lab.store, "other", &wrong, proof_text, &err), -EBADMSG);
+    assert_int_equal(proof_of(&etags, NULL, &right, "123456780", &err), -EBADMSG);
 }
 
 static void proof_sums_a_file_in_pieces(void **state)
@@ -125,6 +171,8 @@ int main(void)
         cmocka_unit_test(proof_takes_what_has_no_sum),
         cmocka_unit_test(proof_believes_etags_once_one_was_right),
         cmocka_unit_test(proof_asks_again_when_the_first_etag_is_wrong),
+        cmocka_unit_test(proof_believes_a_right_etag_after_a_wrong_one),
+        cmocka_unit_test(proof_keeps_what_others_have_learnt),
         cmocka_unit_test(proof_sums_a_file_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 
 #include "fs/resolve.h"
 
+#include "fs/commit.h"
 #include "fs/writer.h"
 #include "s3/fault.h"
 #include "tests/unit/fs/lab.h"
@@ -364,6 +365,47 @@ static void resolve_stores_what_was_just_closed_for_whoever_asks(void **state)
     }
 }
 
+/* An empty file of somebody else's whose only descriptor was just closed: the flush has come, the
+ * release has not. */
+static struct writer *resolve_flushed(struct lab *lab, const char *name)
+{
+    int code = 0;
+    struct writer *w = lab_create(lab, "d/", name, &code);
+    assert_non_null(w);
+    stage_set_dirty(w->stage);
+    LOCK_SCOPE(&lab->fs->mu);
+    writer_note_process_locked(w, 1);
+    w->flushed_ms = clock_ms();
+    return w;
+}
+
+static void resolve_release_soon(void *arg)
+{
+    struct writer *w = arg;
+    (void)usleep(20000);
+    LOCK_SCOPE(&w->fs->mu);
+    commit_release_locked(w);
+}
+
+static void resolve_waits_for_the_release_after_a_flush(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    (void)lab_put_text(&lab, "d/other", "x");
+    struct writer *w = resolve_flushed(&lab, "closed");
+    FOUND(closed);
+    assert_int_equal(pool_submit(lab.fs->data, resolve_release_soon, w), 0);
+    assert_int_equal(resolve_path(&lab, "d/", "closed", &closed), 0);
+    assert_int_equal(closed.node->kind, NODE_OBJECT);
+    w = resolve_flushed(&lab, "copied"); /* of whose descriptor there is a copy */
+    FOUND(copied);
+    assert_int_equal(resolve_path(&lab, "d/", "copied", &copied), -ENOENT);
+    assert_false(lab_exists(&lab, "d/copied"));
+    LOCK_SCOPE(&lab.fs->mu);
+    writer_unlink_locked(w, true);
+    commit_release_locked(w);
+}
+
 static void resolve_token_spares_one_question(void **state)
 {
     (void)state;
@@ -645,6 +687,7 @@ int main(void)
         cmocka_unit_test(resolve_place_of_a_node_is_what_is_written),
         cmocka_unit_test(resolve_shows_what_is_being_written_to_its_writers),
         cmocka_unit_test(resolve_stores_what_was_just_closed_for_whoever_asks),
+        cmocka_unit_test(resolve_waits_for_the_release_after_a_flush),
         cmocka_unit_test(resolve_token_spares_one_question),
         cmocka_unit_test(resolve_gives_a_reserved_node_until_it_is_opened),
         cmocka_unit_test(resolve_takes_all_unknown_threads_for_one),
