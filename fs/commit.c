@@ -346,6 +346,11 @@ static bool commit_has_cause(struct writer *w, int *ret_error)
     return !w->dropped && w->place.kind != PLACE_SCRATCH && stage_is_dirty(w->stage);
 }
 
+static int commit_lost(int error, struct err *err)
+{
+    return err_set(err, error, "somebody else has written it meanwhile");
+}
+
 /* After a write that failed the bytes are not what their writer meant. */
 static int commit_check_writes(struct writer *w, struct err *err)
 {
@@ -360,6 +365,8 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
     int error = 0;
     if (!commit_has_cause(job->w, &error))
         return 0; /* another flush was faster, or it was unlinked meanwhile */
+    if (error < 0)
+        return commit_lost(error, err);
     int r = commit_check_writes(job->w, err);
     if (r < 0)
         return r;
@@ -441,13 +448,6 @@ static void commit_say_decision(const struct commit_job *job, enum commit_cause 
               (unsigned long long)job->view.size, job->view.whole);
 }
 
-/* What was said of other bytes is said of these no more. */
-static void commit_note_waits(struct writer *w)
-{
-    LOCK_SCOPE(&w->fs->mu);
-    w->said = 0;
-}
-
 int commit(struct writer *w, enum commit_cause cause, struct err *err)
 {
     int error = 0;
@@ -455,14 +455,12 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
     if (!commit_has_cause(w, &error))
         return 0;
     if (error < 0)
-        return err_set(err, error, "somebody else has written it meanwhile");
+        return commit_lost(error, err);
     int r = commit_begin(&job, w, NULL);
     if (r == 0) {
         r = commit_held(&job, cause, err);
         stage_settle(w->stage, r == COMMIT_STORE);
         commit_say_decision(&job, cause, r);
-        if (r == COMMIT_WAITS)
-            commit_note_waits(w);
         int followed = commit_follow_up(&job, r == COMMIT_STORE, r, err);
         r = r == COMMIT_STORE ? followed : r;
     }
@@ -470,23 +468,6 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
         commit_refuse(w, r, err);
     commit_job_fini(&job);
     return r;
-}
-
-bool commit_left_behind(struct folder *d, const char *name, const struct place *place,
-                        pid_t process)
-{
-    struct writer *w = NULL;
-    struct err err = {0};
-    {
-        LOCK_SCOPE(&d->fs->mu);
-        w = writer_find_locked(d, name, place);
-        if (!w || !writer_is_abandoned_locked(w, process))
-            return false;
-        writer_ref_locked(w);
-    }
-    (void)commit(w, COMMIT_CLOSE, &err); /* has said what failed */
-    writer_unref(w);
-    return true;
 }
 
 /* The stored bytes are those of the new name, and the writer is its. */
@@ -655,6 +636,36 @@ static bool commit_is_worth_keeping(struct writer *w, int code)
         return false;
     LOCK_SCOPE(&w->fs->mu);
     return code != -EINVAL && !(code == -EPERM && w->place.kind == PLACE_HEADER);
+}
+
+/* Somebody else has the name now: what could not be stored is not tried again. */
+static void commit_give_way(struct writer *w, int code, pid_t process)
+{
+    if (!commit_is_worth_keeping(w, code) || !commit_is_unsaved(w))
+        return;
+    LOCK_SCOPE(&w->fs->mu);
+    if (w->error == 0 && writer_is_abandoned_locked(w, process))
+        w->error = -ESTALE;
+}
+
+uint64_t commit_left_behind(struct folder *d, const char *name, const struct place *place,
+                            pid_t process)
+{
+    struct writer *w = NULL;
+    struct err err = {0};
+    {
+        LOCK_SCOPE(&d->fs->mu);
+        w = writer_find_locked(d, name, place);
+        if (!w || !writer_is_abandoned_locked(w, process))
+            return 0;
+        writer_ref_locked(w);
+    }
+    uint64_t ino = w->ino;
+    int r = commit(w, COMMIT_CLOSE, &err); /* says what failed */
+    if (r < 0)
+        commit_give_way(w, r, process);
+    writer_unref(w);
+    return ino;
 }
 
 void commit_finish(struct writer *w, bool unmounting)

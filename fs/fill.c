@@ -586,7 +586,7 @@ void fill_read(struct fill *f, uint64_t off, size_t len, fill_read_fn *fn, void 
 void fill_give_head(struct fill *f, const struct store_stat *stat, const void *data, size_t len)
 {
     len = (size_t)MIN((uint64_t)len, f->stat.size);
-    if (len < fill_chunk_end(f, 0) || f->chunks == 0)
+    if (len < fill_chunk_end(f, 0) || f->chunks == 0 || stat->size != f->stat.size)
         return;
     {
         LOCK_SCOPE(&f->mu);

@@ -60,7 +60,7 @@ static int folder_fetch_head(struct folder *d, const char *known, struct head **
     struct store_stat stat;
     struct err why = {0};
     int r = folder_get_header(d, key, known, &text, &stat, &why);
-    if (r == FOLDER_DAMAGED) /* on its way, or else it is stored like that */
+    if (r == FOLDER_DAMAGED || r == -ESTALE) /* on its way, or replaced between two requests */
         r = folder_get_header(d, key, known, &text, &stat, &why);
     if (r < 0 && err)
         *err = why;

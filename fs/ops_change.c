@@ -129,6 +129,11 @@ static void ops_rmdir_job(void *arg)
     {
         LOCK_SCOPE(&fs->mu);
         child = folder_get_child_locked(job->node->dir, job->name);
+    }
+    if (child)
+        resolve_settle(child, NULL); /* what was just closed is in it */
+    {
+        LOCK_SCOPE(&fs->mu);
         busy = child && (ops_rmdir_has_dirs_locked(child) || !writer_clear_locked(child, process));
     }
     int r = child ? 0 : -ENOMEM;

@@ -42,6 +42,7 @@ struct ops_spot {
     struct place place;
     char if_match[STORE_ETAG_SIZE]; /* what this mount has stored there since the name was looked
                                        up, as by a process that was interrupted; STORE_ABSENT */
+    uint64_t tried;                 /* see writer_make_way_locked() */
 };
 
 /* Finds that out. Who wants to be the first is told by the store. -ESTALE when the bytes are
@@ -77,27 +78,19 @@ static int ops_spot_find(struct ops_job *job, struct ops_spot *ret, struct err *
         if (r < 0)
             return r;
     }
-    (void)commit_left_behind(d, job->name, &ret->place, job->process);
+    ret->tried = commit_left_behind(d, job->name, &ret->place, job->process);
     return ops_spot_look(job, ret);
 }
 
-/* Finds or makes the writer for a name that is to be created, and counts a handle of it, so that it
- * is not let go before the answer: to be given up with commit_release_locked(). */
-static int ops_create_writer(struct ops_job *job, struct writer **ret, bool *ret_made,
-                             struct err *err)
+/* WRITER_AGAIN: once more. */
+static int ops_create_writer_locked(struct ops_job *job, const struct ops_spot *spot,
+                                    struct writer **ret, bool *ret_made, struct err *err)
 {
-    struct ops_spot spot;
     struct folder *d = job->node->dir;
-    job->process = writer_process(job->tid);
-    int r = ops_spot_find(job, &spot, err);
-    if (r < 0)
+    struct writer *w = writer_find_locked(d, job->name, &spot->place);
+    int r = writer_make_way_locked(&w, job->process, spot->tried);
+    if (r != 0)
         return r;
-    LOCK_SCOPE(&job->fs->mu);
-    struct writer *w = writer_find_locked(d, job->name, &spot.place);
-    if (w && writer_is_abandoned_locked(w, job->process)) {
-        writer_abandon_locked(w);
-        w = NULL;
-    }
     if (w && (job->flags & O_EXCL))
         return err_set(err, -EEXIST, "it is being written already");
     *ret_made = !w;
@@ -106,18 +99,35 @@ static int ops_create_writer(struct ops_job *job, struct writer **ret, bool *ret
     } else {
         struct writer_start start = {.dir = d,
                                      .name = job->name,
-                                     .place = &spot.place,
-                                     .if_match = spot.if_match,
+                                     .place = &spot->place,
+                                     .if_match = spot->if_match,
                                      .exclusive = job->flags & O_EXCL};
         r = writer_new_locked(job->fs, &start, &w);
         if (r < 0)
             return err_errno(err, r, "cannot write");
-        if (spot.place.kind == PLACE_SCRATCH)
+        if (spot->place.kind == PLACE_SCRATCH)
             writer_linger_locked(w, true);
     }
     w->handles++;
     *ret = w;
     return 0;
+}
+
+/* Finds or makes the writer for a name that is to be created, and counts a handle of it, so that it
+ * is not let go before the answer: to be given up with commit_release_locked(). */
+static int ops_create_writer(struct ops_job *job, struct writer **ret, bool *ret_made,
+                             struct err *err)
+{
+    int r;
+    job->process = writer_process(job->tid);
+    do {
+        struct ops_spot spot;
+        r = ops_spot_find(job, &spot, err);
+        LOCK_SCOPE(&job->fs->mu);
+        if (r == 0)
+            r = ops_create_writer_locked(job, &spot, ret, ret_made, err);
+    } while (r == WRITER_AGAIN);
+    return r;
 }
 
 /* Makes node, look-up and handle for a created file and answers. */
@@ -188,13 +198,13 @@ static void ops_create_truncating(struct ops_job *job, struct writer *w)
     stage_truncate(w->stage, 0, ops_create_truncated, t);
 }
 
-/* The store has refused an exclusive creation, and nobody is to have the file. Whoever has opened
- * the same writer meanwhile goes on with it: the store will tell at the next close. */
+/* The store has refused an exclusive creation, and nobody is to have the file. Who has opened the
+ * same writer meanwhile goes on with it, or is done: the store will tell at the next close. */
 static void ops_create_undo(struct writer *w)
 {
     LOCK_SCOPE(&w->fs->mu);
     w->exclusive = false;
-    if (w->handles == 1)
+    if (w->handles == 1 && w->processes == 0)
         writer_unlink_locked(w, true);
 }
 

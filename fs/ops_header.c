@@ -39,23 +39,28 @@ static int ops_header_new(struct node *n, const struct head *head, const struct 
     return r; /* nothing loads or holds a new stage: the write is done */
 }
 
+/* Who opens a header. */
+struct ops_header_opener {
+    pid_t tid, process;
+    uint64_t tried; /* see writer_make_way_locked() */
+};
+
 /* Sets the writer of a header aside for the retry: the one that is there, or `made` if none is. */
 static int ops_header_reserve_locked(struct node *n, const struct place *place, struct writer *made,
-                                     pid_t process, pid_t tid)
+                                     const struct ops_header_opener *by)
 {
     struct writer *w = writer_find_locked(n->dir, "header.json", place);
-    int r = 0;
-    if (w && writer_is_abandoned_locked(w, process)) {
-        writer_abandon_locked(w);
-        w = NULL;
-    }
+    bool is_emptied = w && w->error == 0 && stage_size(w->stage) == 0; /* to be written anew */
+    int r = is_emptied ? 0 : writer_make_way_locked(&w, by->process, by->tried);
+    if (r != 0)
+        return r;
     if (!w && !made)
         return -ENOENT;
     if (!w)
         r = writer_move_locked(made, n->dir, "header.json", place);
     struct node *wn = r < 0 ? NULL : node_writer_locked(w ? w : made);
     if (wn)
-        resolve_reserve_locked(wn, place, tid);
+        resolve_reserve_locked(wn, place, by->tid);
     return wn ? -ESTALE : -ENOMEM;
 }
 
@@ -66,35 +71,45 @@ static struct head *ops_header_current(struct node *n)
     return head_ref(n->dir->head ? n->dir->head : n->head);
 }
 
-int ops_header_reserve(struct node *n, int flags, pid_t tid, struct err *err)
+/* WRITER_AGAIN: once more. */
+static int ops_header_try(struct node *n, const struct place *place, int flags,
+                          struct ops_header_opener *by)
 {
-    struct fs *fs = n->fs;
-    struct place place;
     struct writer *made = NULL;
-    pid_t process = writer_process(tid);
-    int r = 0;
+    int r;
+    by->tried = commit_left_behind(n->dir, "header.json", place, by->process);
     {
-        LOCK_SCOPE(&fs->mu);
-        r = resolve_place_of_locked(n, &place, err);
-    }
-    if (r < 0)
-        return r;
-    (void)commit_left_behind(n->dir, "header.json", &place, process);
-    {
-        LOCK_SCOPE(&fs->mu);
-        r = ops_header_reserve_locked(n, &place, NULL, process, tid);
+        LOCK_SCOPE(&n->fs->mu);
+        r = ops_header_reserve_locked(n, place, NULL, by);
     }
     if (r != -ENOENT)
         return r;
     struct head *head = ops_header_current(n);
-    r = ops_header_new(n, head, &place, flags, &made);
+    r = ops_header_new(n, head, place, flags, &made);
     if (r == 0) {
-        LOCK_SCOPE(&fs->mu);
-        r = ops_header_reserve_locked(n, &place, made, process, tid);
+        LOCK_SCOPE(&n->fs->mu);
+        r = ops_header_reserve_locked(n, place, made, by);
     }
     head_unref(head);
     if (made)
         writer_unref(made);
+    return r;
+}
+
+int ops_header_reserve(struct node *n, int flags, pid_t tid, struct err *err)
+{
+    struct place place;
+    struct ops_header_opener by = {.tid = tid, .process = writer_process(tid)};
+    int r;
+    {
+        LOCK_SCOPE(&n->fs->mu);
+        r = resolve_place_of_locked(n, &place, err);
+    }
+    if (r < 0)
+        return r;
+    do
+        r = ops_header_try(n, &place, flags, &by);
+    while (r == WRITER_AGAIN);
     return r;
 }
 

@@ -289,7 +289,8 @@ static int ops_writer_base(struct ops_job *job, const char *key, struct object *
 
 /* What the writer of a place is based on, before the store is asked for the current version. */
 struct ops_based {
-    bool any; /* there is a writer */
+    bool any;       /* there is a writer */
+    uint64_t tried; /* see writer_make_way_locked() */
     char etag[STORE_ETAG_SIZE];
 };
 
@@ -303,7 +304,7 @@ static struct ops_based ops_based_locked(const struct node *n, const struct plac
 }
 
 /* Finds the writer of a place or makes one, and sets its node aside for the retry. `etag` is the
- * current version. */
+ * current version. WRITER_AGAIN: once more. */
 static int ops_reserve_writer(struct ops_job *job, const struct place *place, const char *etag,
                               struct object *base, const struct ops_based *based, struct err *err)
 {
@@ -317,14 +318,13 @@ static int ops_reserve_writer(struct ops_job *job, const struct place *place, co
                                            own store will be told so */
         w = NULL;
     }
-    if (w && writer_is_abandoned_locked(w, job->process)) {
-        writer_abandon_locked(w); /* who comes now starts from what is stored */
-        w = NULL;
-    }
+    int r = writer_make_way_locked(&w, job->process, based->tried);
+    if (r != 0)
+        return r; /* else who comes now starts from what is stored */
     if (!w) {
         struct writer_start start = {
             .dir = n->dir, .name = n->text, .place = place, .base = base, .if_match = etag};
-        int r = writer_new_locked(job->fs, &start, &w);
+        r = writer_new_locked(job->fs, &start, &w);
         if (r < 0)
             return err_errno(err, r, "cannot write");
         made = true;
@@ -347,15 +347,41 @@ static int ops_reserve_again(struct node *n, pid_t tid)
     return -ESTALE;
 }
 
+/* WRITER_AGAIN: once more. */
+static int ops_open_write_try(struct ops_job *job, const char *key, const struct place *place,
+                              struct err *err)
+{
+    struct node *n = job->node;
+    struct ops_version v = {0};
+    struct ops_based based = {0};
+    struct object *base = NULL;
+    int r = 0;
+    uint64_t tried = commit_left_behind(n->dir, n->text, place, job->process);
+    {
+        LOCK_SCOPE(&job->fs->mu);
+        based = ops_based_locked(n, place);
+        based.tried = tried;
+    }
+    /* A writer of another version, or the one that was left behind, may have stored the current one
+     * since the look-up: ask again. */
+    if (!job->number || tried != 0 || (based.any && strcmp(based.etag, n->etag) != 0))
+        r = ops_version_ask(n, key, &v, err);
+    if (r == 0)
+        r = ops_writer_base(job, key, v.object, &base, err);
+    if (r == 0)
+        r = ops_reserve_writer(job, place, v.object ? object_stat(v.object)->etag : n->etag, base,
+                               &based, err);
+    object_unref(base);
+    object_unref(v.object);
+    return r;
+}
+
 /* Opening a stored object for writing: always another node, see fs/node.h. -ESTALE with that set
  * aside; -ENOENT when the object is gone. */
 static int ops_open_write(struct ops_job *job, struct err *err)
 {
     struct node *n = job->node;
     struct place place;
-    struct ops_version v = {0};
-    struct ops_based based = {0};
-    struct object *base = NULL;
     CLEANUP(freep) char *key = fs_key(job->fs, n->dir->path, n->text);
     int r = key ? 0 : -ENOMEM;
     job->process = writer_process(job->tid);
@@ -364,19 +390,10 @@ static int ops_open_write(struct ops_job *job, struct err *err)
         r = resolve_place_of_locked(n, &place, err);
     }
     if (r == 0) {
-        if (commit_left_behind(n->dir, n->text, &place, job->process))
-            job->number = 0; /* what was current may be so no more */
-        LOCK_SCOPE(&job->fs->mu);
-        based = ops_based_locked(n, &place);
+        do
+            r = ops_open_write_try(job, key, &place, err);
+        while (r == WRITER_AGAIN);
     }
-    /* A writer of another version may have stored the current one since the look-up: ask again. */
-    if (r == 0 && (!job->number || (based.any && strcmp(based.etag, n->etag) != 0)))
-        r = ops_version_ask(n, key, &v, err);
-    if (r == 0)
-        r = ops_writer_base(job, key, v.object, &base, err);
-    if (r == 0)
-        r = ops_reserve_writer(job, &place, v.object ? object_stat(v.object)->etag : n->etag, base,
-                               &based, err);
     if (r == -ENOENT) {
         LOCK_SCOPE(&job->fs->mu);
         folder_changed_locked(n->dir, n->text);
@@ -386,8 +403,6 @@ static int ops_open_write(struct ops_job *job, struct err *err)
                   r == -ESTALE ? "to be written, on a node of its own" : "it is gone");
     else
         ops_refuse(r, "write", n->dir, n->text, err);
-    object_unref(base);
-    object_unref(v.object);
     return r;
 }
 

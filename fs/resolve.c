@@ -13,9 +13,9 @@
 
 enum {
     RESOLVE_RESERVE_MS = 5000,
-    RESOLVE_SETTLE = 64,    /* files that are stored before a listing, at most */
-    RESOLVE_CLOSE_MS = 200, /* for how long after a flush the last close may come to light */
-    RESOLVE_PAGE = 16,      /* entries looked at for a directory among files of similar names */
+    RESOLVE_SETTLE = 64,   /* files that are stored before a listing, at most */
+    RESOLVE_CLOSE_MS = 50, /* how long after a flush the last close may come to light */
+    RESOLVE_PAGE = 16,     /* entries looked at for a directory among files of similar names */
 };
 
 #define RESOLVE_LONG_S 86400.0 /* for what cannot change */
@@ -233,6 +233,15 @@ static bool resolve_reserved_locked(struct folder *d, const struct place *place,
     return false;
 }
 
+/* Whether bytes are to be stored by the job of the last close, or will be when that has come to
+ * light: the kernel sends a flush with close, and the release when no copy of the descriptor is
+ * left, but lets nobody wait for that. */
+static bool resolve_is_closing_locked(const struct writer *w, int64_t now)
+{
+    return w->place.kind != PLACE_SCRATCH && !w->lingers && !w->dropped &&
+           stage_is_dirty(w->stage) && (w->handles == 0 || now - w->flushed_ms < RESOLVE_CLOSE_MS);
+}
+
 /* What this mount is writing: shown if nothing of it is stored yet and the process may see it; for
  * the others the store has the answer. 1 found, 0 not, or -ENOMEM. */
 static int resolve_writer_locked(struct folder *d, const char *name, const struct place *place,
@@ -293,6 +302,14 @@ static int resolve_seen_locked(struct folder *d, const char *name, const struct 
     return 1;
 }
 
+/* What was seen of a file may be another version in a moment. */
+static bool resolve_is_changing_locked(struct folder *d, const char *name,
+                                       const struct place *place)
+{
+    const struct writer *w = writer_find_locked(d, name, place);
+    return w && resolve_is_closing_locked(w, clock_ms());
+}
+
 /* bmfs's own names: the directory .bmfs in the root, always there, and its files. */
 static int resolve_own_locked(struct folder *d, const char *name, struct found *ret)
 {
@@ -341,6 +358,8 @@ static int resolve_known_locked(struct folder *d, const char *name, pid_t tid, p
         return r;
     if (place.kind == PLACE_HEADER)
         return resolve_header_locked(d, ret);
+    if (place.kind == PLACE_PLAIN && resolve_is_changing_locked(d, name, &place))
+        return 0;
     return resolve_seen_locked(d, name, &place, tid, ret);
 }
 
@@ -565,15 +584,6 @@ static int resolve_ask_plain(struct folder *d, const char *name, pid_t tid, stru
     return 0;
 }
 
-/* Whether the job of the last close is still to store it, or will be when that has come to light:
- * the kernel sends a flush with close, and the release when no copy of the descriptor is left, but
- * lets nobody wait for that. */
-static bool resolve_is_closing_locked(const struct writer *w, int64_t now)
-{
-    return w->place.kind == PLACE_PLAIN && w->unseen && !w->lingers &&
-           (w->handles == 0 || now - w->flushed_ms < RESOLVE_CLOSE_MS);
-}
-
 /* Files that are being closed: `ret` are references. */
 static int resolve_closing(struct folder *d, const char *name, struct writer *ret[RESOLVE_SETTLE])
 {
@@ -589,13 +599,16 @@ static int resolve_closing(struct folder *d, const char *name, struct writer *re
     return n;
 }
 
-/* Waits for the release that follows a flush. False when there is none: another descriptor is open.
- */
-static bool resolve_wait_closed(struct writer *w)
+/* Waits for the release that follows a flush. False when there is none: a copy of the descriptor is
+ * open, and nobody else waits for it. */
+static bool resolve_wait_closed(struct writer *w, int64_t until)
 {
     LOCK_SCOPE(&w->fs->mu);
-    int64_t until = w->flushed_ms + RESOLVE_CLOSE_MS; /* of this flush, others may follow */
-    while (w->handles > 0 && lock_cond_wait_until(&w->fs->released, &w->fs->mu, until)) {
+    while (w->handles > 0 && stage_is_dirty(w->stage) && !w->dropped) {
+        if (lock_cond_wait_until(&w->fs->released, &w->fs->mu, until))
+            continue;
+        w->flushed_ms = 0;
+        break;
     }
     return w->handles == 0;
 }
@@ -604,9 +617,10 @@ void resolve_settle(struct folder *d, const char *name)
 {
     struct writer *found[RESOLVE_SETTLE];
     struct err err = {0};
+    int64_t until = clock_ms() + RESOLVE_CLOSE_MS;
     int n = resolve_closing(d, name, found);
     for (int i = 0; i < n; i++) {
-        if (resolve_wait_closed(found[i]))
+        if (resolve_wait_closed(found[i], until))
             (void)commit(found[i], COMMIT_CLOSE, &err); /* the job says what failed, if not this */
         writer_unref(found[i]);
     }

@@ -31,8 +31,9 @@ int resolve_place_locked(struct folder *d, const char *name, bool make, struct p
  * one. Blocks. 0 or -errno. */
 int resolve_prepare(struct folder *d, const char *name, struct err *err);
 
-/* A file that is closed without a byte is stored a moment after its last close: this stores the one
- * of this name, or (NULL) all in the directory, so that whoever asks next finds it. Blocks. */
+/* What close itself does not store, as a file without a byte, is stored a moment after the last
+ * one: this stores the file of this name, or (NULL) all in the directory, so that whoever asks next
+ * finds it. Blocks. */
 void resolve_settle(struct folder *d, const char *name);
 
 void found_drop(struct found *f);

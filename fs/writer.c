@@ -306,7 +306,7 @@ bool writer_is_abandoned_locked(const struct writer *w, pid_t process)
 
 void writer_abandon_locked(struct writer *w)
 {
-    bool is_kept = w->error < 0 || w->said != 0; /* its bytes are being put aside, or will be */
+    bool is_kept = w->error < 0; /* its bytes are being put aside, or will be */
     writer_ref_locked(w);
     writer_unlink_locked(w, !is_kept);
     if (!is_kept)
@@ -314,13 +314,27 @@ void writer_abandon_locked(struct writer *w)
     writer_unref_locked(w);
 }
 
+int writer_make_way_locked(struct writer **w, pid_t process, uint64_t tried)
+{
+    struct writer *left = *w;
+    if (!left || !writer_is_abandoned_locked(left, process))
+        return 0;
+    if (left->error == 0 && left->ino != tried && stage_is_dirty(left->stage))
+        return WRITER_AGAIN;
+    writer_abandon_locked(left);
+    *w = NULL;
+    return 0;
+}
+
 bool writer_clear_locked(struct folder *d, pid_t process)
 {
     struct writer *next = NULL;
-    for (struct writer *w = d->writers; w; w = next) {
-        next = w->next;
+    for (struct writer *w = d->writers; w; w = w->next) {
         if (!writer_is_abandoned_locked(w, process))
             return false;
+    }
+    for (struct writer *w = d->writers; w; w = next) {
+        next = w->next;
         writer_abandon_locked(w);
     }
     return true;

@@ -107,7 +107,14 @@ bool writer_is_visible_locked(const struct writer *w, pid_t process);
 bool writer_is_abandoned_locked(const struct writer *w, pid_t process);
 void writer_abandon_locked(struct writer *w);
 
-/* Makes room for the removal of a directory. False when something in it is still being written. */
+/* Makes room in place of such a writer (NULL: there is none). 0 with *w NULL, or as it was when it
+ * is to be shared; WRITER_AGAIN when it holds bytes that nobody has tried to store: see
+ * commit_left_behind(), which returns what is to be told as `tried`. */
+enum { WRITER_AGAIN = 1 };
+int writer_make_way_locked(struct writer **w, pid_t process, uint64_t tried);
+
+/* Makes room for the removal of a directory, or (false) does nothing, when something in it is still
+ * being written. */
 bool writer_clear_locked(struct folder *d, pid_t process);
 
 /* Calls fn for each writer, linked or not, with a reference held and without the lock. */

@@ -271,3 +271,14 @@ def test_a_file_that_was_touched_is_there_at_once(mount):
     for i in range(20):
         kit.shell(f"touch d{i} && test -e d{i} && ls | grep -qx d{i} && touch e{i} && ls | grep -qx e{i}",
                   mount.path)
+
+
+def test_an_emptied_file_is_empty_at_once(mount):
+    for i in range(20):
+        kit.shell(f"echo old > y{i} && : > y{i} && [ ! -s y{i} ] && [ -z \"$(cat y{i})\" ]", mount.path)
+
+
+def test_a_directory_with_a_new_file_is_not_empty(mount):
+    for i in range(20):
+        kit.shell(f"mkdir n{i} && touch n{i}/x && ! rmdir n{i} 2>/dev/null && rm n{i}/x && rmdir n{i}",
+                  mount.path)

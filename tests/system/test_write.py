@@ -212,6 +212,13 @@ def test_a_file_that_nobody_wrote_to_is_in_nobodys_way(mount, bucket, nothing):
     assert "B" in os.listdir(mount.path)
 
 
+def test_an_emptied_header_is_written_anew(mount, bucket):
+    make(mount.path / "A", [4, 4], [2, 2])
+    kit.shell("text=$(sed 's/4/6/' A/header.json) && "
+              ": > A/header.json && echo \"$text\" >> A/header.json", mount.path)
+    assert json.loads(bucket.get(f"{kit.PREFIX}A/header"))["shape"] == [6, 4]
+
+
 def test_of_many_that_create_a_block_at_once_one_does(mount, bucket):
     kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
     os.unlink(mount.path / "A/block_0_1")

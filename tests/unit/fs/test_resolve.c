@@ -401,6 +401,7 @@ static void resolve_waits_for_the_release_after_a_flush(void **state)
     FOUND(copied);
     assert_int_equal(resolve_path(&lab, "d/", "copied", &copied), -ENOENT);
     assert_false(lab_exists(&lab, "d/copied"));
+    assert_int_equal(w->flushed_ms, 0); /* nobody else waits */
     LOCK_SCOPE(&lab.fs->mu);
     writer_unlink_locked(w, true);
     commit_release_locked(w);
