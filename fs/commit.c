@@ -339,6 +339,12 @@ static void commit_done_locked(struct commit_job *job, const struct store_stat *
     (void)writer_describe_locked(w, write_id); /* needs no memory the second time */
 }
 
+static bool commit_is_open(struct writer *w)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    return w->handles > 0;
+}
+
 static bool commit_has_cause(struct writer *w, int *ret_error)
 {
     LOCK_SCOPE(&w->fs->mu);
@@ -367,6 +373,8 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
         return 0; /* another flush was faster, or it was unlinked meanwhile */
     if (error < 0)
         return commit_lost(error, err);
+    if (cause == COMMIT_CLOSE && commit_is_open(job->w))
+        return COMMIT_WAITS; /* opened again: it was not the last one */
     int r = commit_check_writes(job->w, err);
     if (r < 0)
         return r;
@@ -436,7 +444,7 @@ static void commit_refuse(struct writer *w, int code, const struct err *err)
 /* For bmfs -d. */
 static void commit_say_decision(const struct commit_job *job, enum commit_cause cause, int code)
 {
-    static const char *const event[] = {"flush", "sync", "last close"};
+    static const char *const event[] = {"flush", "sync", "last close", "unmount"};
     const char *what = "not stored";
     if (code == COMMIT_STORE)
         what = "stored";
@@ -494,13 +502,20 @@ static bool commit_is_scratch(struct writer *w)
     return w->place.kind == PLACE_SCRATCH;
 }
 
+/* Its own name has the bytes by now: who moves it comes again, to move an object. */
+static bool commit_is_stored(struct writer *w)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    return w->place.kind != PLACE_SCRATCH && !w->unseen;
+}
+
 static int commit_elsewhere(struct writer *w, const struct commit_target *to, bool move,
                             struct store_stat *ret_stat, struct err *err)
 {
     struct commit_job job;
     int r = commit_begin(&job, w, to);
     if (r == 0) {
-        r = commit_check_writes(w, err);
+        r = move && commit_is_stored(w) ? -ESTALE : commit_check_writes(w, err);
         if (r == 0)
             r = commit_decide(&job, COMMIT_SYNC, err);
         if (r == COMMIT_STORE)
@@ -638,34 +653,64 @@ static bool commit_is_worth_keeping(struct writer *w, int code)
     return code != -EINVAL && !(code == -EPERM && w->place.kind == PLACE_HEADER);
 }
 
-/* Somebody else has the name now: what could not be stored is not tried again. */
-static void commit_give_way(struct writer *w, int code, pid_t process)
+/* As the last close does, but leaves what cannot be stored to that. */
+static void commit_try(struct writer *w)
 {
-    if (!commit_is_worth_keeping(w, code) || !commit_is_unsaved(w))
-        return;
+    struct err err = {0};
+    unsigned changes;
+    {
+        LOCK_SCOPE(&w->fs->mu);
+        changes = w->changes;
+    }
+    int r = commit(w, COMMIT_CLOSE, &err); /* says what failed */
+    bool in_vain = r < 0 && commit_is_worth_keeping(w, r);
     LOCK_SCOPE(&w->fs->mu);
-    if (w->error == 0 && writer_is_abandoned_locked(w, process))
-        w->error = -ESTALE;
+    if (w->changes != changes || w->handles > 0)
+        return; /* opened again meanwhile */
+    w->tried = changes;
+    w->in_vain = in_vain;
 }
 
-uint64_t commit_left_behind(struct folder *d, const char *name, const struct place *place,
-                            pid_t process)
+bool commit_left_behind(struct folder *d, const char *name, const struct place *place,
+                        pid_t process)
 {
     struct writer *w = NULL;
-    struct err err = {0};
     {
         LOCK_SCOPE(&d->fs->mu);
         w = writer_find_locked(d, name, place);
         if (!w || !writer_is_abandoned_locked(w, process))
-            return 0;
+            return false;
         writer_ref_locked(w);
     }
-    uint64_t ino = w->ino;
-    int r = commit(w, COMMIT_CLOSE, &err); /* says what failed */
-    if (r < 0)
-        commit_give_way(w, r, process);
+    commit_try(w);
     writer_unref(w);
-    return ino;
+    return true;
+}
+
+void commit_all_left_behind(struct folder *d, pid_t process)
+{
+    for (;;) {
+        struct writer *w = NULL;
+        {
+            LOCK_SCOPE(&d->fs->mu);
+            w = writer_untried_locked(d, process);
+        }
+        if (!w)
+            return;
+        commit_try(w);
+        writer_unref(w);
+    }
+}
+
+/* Bytes that may still become whole wait for whoever completes them. False: nobody can any more. */
+static bool commit_waits(struct writer *w)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    if (w->dropped)
+        return false;
+    if (w->handles == 0) /* else another last close is to come */
+        writer_linger_locked(w, true);
+    return true;
 }
 
 void commit_finish(struct writer *w, bool unmounting)
@@ -695,12 +740,9 @@ void commit_finish(struct writer *w, bool unmounting)
         commit_retire(w);
         return;
     }
-    int r = commit(w, COMMIT_CLOSE, &err);
-    if (r == COMMIT_WAITS && !unmounting) {
-        LOCK_SCOPE(&w->fs->mu);
-        writer_linger_locked(w, true);
+    int r = commit(w, unmounting ? COMMIT_UNMOUNT : COMMIT_CLOSE, &err);
+    if (r == COMMIT_WAITS && !unmounting && commit_waits(w))
         return;
-    }
     if (r == COMMIT_WAITS || (r == -EINVAL && open)) {
         if (stage_size(w->stage) > 0)
             commit_keep(w, "the mount ended before the file was whole");
@@ -723,6 +765,8 @@ void commit_release_locked(struct writer *w)
         writer_unref_locked(w);
         return;
     }
+    w->changes++;
+    w->copied = false;
     (void)pthread_cond_broadcast(&w->fs->released);
     if (!w->fs->work || pool_submit(w->fs->work, commit_finish_job, w) < 0) {
         writer_linger_locked(w, true); /* the unmount will see to it */

@@ -21,7 +21,7 @@
 
 #include "fs/writer.h"
 
-enum commit_cause { COMMIT_FLUSH, COMMIT_SYNC, COMMIT_CLOSE };
+enum commit_cause { COMMIT_FLUSH, COMMIT_SYNC, COMMIT_CLOSE, COMMIT_UNMOUNT };
 
 /* Nothing was stored because the bytes are not complete; they may still become so. */
 enum { COMMIT_WAITS = 1 };
@@ -34,10 +34,13 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err);
 
 /* Stores what somebody has left behind, interrupted or done, under a name that `process` is about
  * to write: what comes of that decides what the name is. The job of the last close may not have
- * begun, so nobody waits for it; what cannot be stored it will keep or drop, and not store later.
- * Returns the number of the writer for writer_make_way_locked(), or 0: there was none. */
-uint64_t commit_left_behind(struct folder *d, const char *name, const struct place *place,
-                            pid_t process);
+ * begun, so nobody waits for it; what cannot be stored it will keep or drop, and not store later if
+ * somebody else has the name by then. False: there was nothing. */
+bool commit_left_behind(struct folder *d, const char *name, const struct place *place,
+                        pid_t process);
+
+/* The same for all names of a directory that is about to be removed. */
+void commit_all_left_behind(struct folder *d, pid_t process);
 
 /* Another name for the bytes of a writer. */
 struct commit_target {

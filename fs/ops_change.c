@@ -1,6 +1,7 @@
 #include "fs/ops.h"
 
 #include "base/log.h"
+#include "fs/commit.h"
 #include "fs/resolve.h"
 #include "fs/virtual.h"
 #include "fs/writer.h"
@@ -130,17 +131,18 @@ static void ops_rmdir_job(void *arg)
         LOCK_SCOPE(&fs->mu);
         child = folder_get_child_locked(job->node->dir, job->name);
     }
-    if (child)
-        resolve_settle(child, NULL); /* what was just closed is in it */
-    {
+    if (child) { /* what was just closed is in it */
+        resolve_settle(child, NULL);
+        commit_all_left_behind(child, process);
         LOCK_SCOPE(&fs->mu);
-        busy = child && (ops_rmdir_has_dirs_locked(child) || !writer_clear_locked(child, process));
+        busy = ops_rmdir_has_dirs_locked(child) || !writer_may_clear_locked(child, process);
     }
     int r = child ? 0 : -ENOMEM;
     if (r == 0)
         r = busy ? -ENOTEMPTY : ops_rmdir_store(fs, child, &err);
     if (r == 0) {
         LOCK_SCOPE(&fs->mu);
+        writer_clear_locked(child, process);
         folder_set_local_locked(child, false);
         child->kind = FOLDER_UNKNOWN;
         child->node = NULL; /* dead for the kernel: one that is made again needs another */
@@ -162,28 +164,34 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
         .req = req, .pool = ops_fs(req)->names, .fn = ops_rmdir_job, .ino = parent, .name = name});
 }
 
-/* Removes what is being written under a name. True when there is no more to it than that. */
-static bool ops_unlink_writer(struct fs *fs, struct folder *d, const char *name,
-                              const struct place *place)
+/* Removes what is being written under a name, if the process can see it. True when there is no more
+ * to it than that: somebody else's object is removed, too, and bytes that have lost to it are put
+ * aside all the same. */
+static bool ops_unlink_writer(struct ops_job *job, const struct place *place)
 {
+    struct fs *fs = job->fs;
     struct writer *w = NULL;
     bool only;
     bool open;
+    bool lost;
+    pid_t process = writer_process(job->tid);
     {
         LOCK_SCOPE(&fs->mu);
-        w = writer_find_locked(d, name, place);
-        if (!w)
+        w = writer_find_locked(job->node->dir, job->name, place);
+        if (!w || !writer_is_visible_locked(w, process))
             return false;
         open = w->handles > 0;
+        lost = w->error < 0;
         writer_ref_locked(w);
-        writer_unlink_locked(w, true);
-        writer_linger_locked(w, false);
+        writer_unlink_locked(w, !lost);
+        if (!lost)
+            writer_linger_locked(w, false);
     }
     stage_wait_settled(w->stage); /* what is being stored right now will have to be deleted */
-    if (!open)
+    if (!open && !lost)
         stage_retire(w->stage);
     LOCK_SCOPE(&fs->mu);
-    only = w->unseen || place->kind == PLACE_SCRATCH;
+    only = (w->unseen && !lost) || place->kind == PLACE_SCRATCH;
     writer_unref_locked(w);
     return only;
 }
@@ -241,7 +249,7 @@ static void ops_unlink_job(void *arg)
         LOCK_SCOPE(&job->fs->mu);
         r = resolve_place_locked(d, job->name, false, &place, &err);
     }
-    if (r == 0 && !ops_unlink_writer(job->fs, d, job->name, &place)) {
+    if (r == 0 && !ops_unlink_writer(job, &place)) {
         r = place.kind == PLACE_SCRATCH ? -ENOENT
                                         : ops_unlink_object(job->fs, d, &place, NULL, &err);
         if (r == 0)

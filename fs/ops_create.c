@@ -42,7 +42,6 @@ struct ops_spot {
     struct place place;
     char if_match[STORE_ETAG_SIZE]; /* what this mount has stored there since the name was looked
                                        up, as by a process that was interrupted; STORE_ABSENT */
-    uint64_t tried;                 /* see writer_make_way_locked() */
 };
 
 /* Finds that out. Who wants to be the first is told by the store. -ESTALE when the bytes are
@@ -78,7 +77,7 @@ static int ops_spot_find(struct ops_job *job, struct ops_spot *ret, struct err *
         if (r < 0)
             return r;
     }
-    ret->tried = commit_left_behind(d, job->name, &ret->place, job->process);
+    (void)commit_left_behind(d, job->name, &ret->place, job->process);
     return ops_spot_look(job, ret);
 }
 
@@ -88,7 +87,7 @@ static int ops_create_writer_locked(struct ops_job *job, const struct ops_spot *
 {
     struct folder *d = job->node->dir;
     struct writer *w = writer_find_locked(d, job->name, &spot->place);
-    int r = writer_make_way_locked(&w, job->process, spot->tried);
+    int r = writer_make_way_locked(&w, job->process);
     if (r != 0)
         return r;
     if (w && (job->flags & O_EXCL))

@@ -39,19 +39,13 @@ static int ops_header_new(struct node *n, const struct head *head, const struct 
     return r; /* nothing loads or holds a new stage: the write is done */
 }
 
-/* Who opens a header. */
-struct ops_header_opener {
-    pid_t tid, process;
-    uint64_t tried; /* see writer_make_way_locked() */
-};
-
 /* Sets the writer of a header aside for the retry: the one that is there, or `made` if none is. */
 static int ops_header_reserve_locked(struct node *n, const struct place *place, struct writer *made,
-                                     const struct ops_header_opener *by)
+                                     pid_t process, pid_t tid)
 {
     struct writer *w = writer_find_locked(n->dir, "header.json", place);
     bool is_emptied = w && w->error == 0 && stage_size(w->stage) == 0; /* to be written anew */
-    int r = is_emptied ? 0 : writer_make_way_locked(&w, by->process, by->tried);
+    int r = is_emptied ? 0 : writer_make_way_locked(&w, process);
     if (r != 0)
         return r;
     if (!w && !made)
@@ -60,7 +54,7 @@ static int ops_header_reserve_locked(struct node *n, const struct place *place, 
         r = writer_move_locked(made, n->dir, "header.json", place);
     struct node *wn = r < 0 ? NULL : node_writer_locked(w ? w : made);
     if (wn)
-        resolve_reserve_locked(wn, place, by->tid);
+        resolve_reserve_locked(wn, place, tid);
     return wn ? -ESTALE : -ENOMEM;
 }
 
@@ -72,15 +66,15 @@ static struct head *ops_header_current(struct node *n)
 }
 
 /* WRITER_AGAIN: once more. */
-static int ops_header_try(struct node *n, const struct place *place, int flags,
-                          struct ops_header_opener *by)
+static int ops_header_try(struct node *n, const struct place *place, int flags, pid_t process,
+                          pid_t tid)
 {
     struct writer *made = NULL;
     int r;
-    by->tried = commit_left_behind(n->dir, "header.json", place, by->process);
+    (void)commit_left_behind(n->dir, "header.json", place, process);
     {
         LOCK_SCOPE(&n->fs->mu);
-        r = ops_header_reserve_locked(n, place, NULL, by);
+        r = ops_header_reserve_locked(n, place, NULL, process, tid);
     }
     if (r != -ENOENT)
         return r;
@@ -88,7 +82,7 @@ static int ops_header_try(struct node *n, const struct place *place, int flags,
     r = ops_header_new(n, head, place, flags, &made);
     if (r == 0) {
         LOCK_SCOPE(&n->fs->mu);
-        r = ops_header_reserve_locked(n, place, made, by);
+        r = ops_header_reserve_locked(n, place, made, process, tid);
     }
     head_unref(head);
     if (made)
@@ -99,7 +93,7 @@ static int ops_header_try(struct node *n, const struct place *place, int flags,
 int ops_header_reserve(struct node *n, int flags, pid_t tid, struct err *err)
 {
     struct place place;
-    struct ops_header_opener by = {.tid = tid, .process = writer_process(tid)};
+    pid_t process = writer_process(tid);
     int r;
     {
         LOCK_SCOPE(&n->fs->mu);
@@ -108,7 +102,7 @@ int ops_header_reserve(struct node *n, int flags, pid_t tid, struct err *err)
     if (r < 0)
         return r;
     do
-        r = ops_header_try(n, &place, flags, &by);
+        r = ops_header_try(n, &place, flags, process, tid);
     while (r == WRITER_AGAIN);
     return r;
 }

@@ -119,6 +119,10 @@ static void ops_truncate(fuse_req_t req, fuse_ino_t ino, struct writer *w, off_t
         (void)fuse_reply_err(req, ENOMEM);
         return;
     }
+    {
+        LOCK_SCOPE(&w->fs->mu);
+        w->changes++;
+    }
     struct stage *s = stage_ref(w->stage);
     *t = (struct ops_truncate){.op = op_new(req), .ino = ino};
     if (t->op)

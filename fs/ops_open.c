@@ -289,8 +289,7 @@ static int ops_writer_base(struct ops_job *job, const char *key, struct object *
 
 /* What the writer of a place is based on, before the store is asked for the current version. */
 struct ops_based {
-    bool any;       /* there is a writer */
-    uint64_t tried; /* see writer_make_way_locked() */
+    bool any; /* there is a writer */
     char etag[STORE_ETAG_SIZE];
 };
 
@@ -318,7 +317,7 @@ static int ops_reserve_writer(struct ops_job *job, const struct place *place, co
                                            own store will be told so */
         w = NULL;
     }
-    int r = writer_make_way_locked(&w, job->process, based->tried);
+    int r = writer_make_way_locked(&w, job->process);
     if (r != 0)
         return r; /* else who comes now starts from what is stored */
     if (!w) {
@@ -356,15 +355,14 @@ static int ops_open_write_try(struct ops_job *job, const char *key, const struct
     struct ops_based based = {0};
     struct object *base = NULL;
     int r = 0;
-    uint64_t tried = commit_left_behind(n->dir, n->text, place, job->process);
+    bool tried = commit_left_behind(n->dir, n->text, place, job->process);
     {
         LOCK_SCOPE(&job->fs->mu);
         based = ops_based_locked(n, place);
-        based.tried = tried;
     }
     /* A writer of another version, or the one that was left behind, may have stored the current one
      * since the look-up: ask again. */
-    if (!job->number || tried != 0 || (based.any && strcmp(based.etag, n->etag) != 0))
+    if (!job->number || tried || (based.any && strcmp(based.etag, n->etag) != 0))
         r = ops_version_ask(n, key, &v, err);
     if (r == 0)
         r = ops_writer_base(job, key, v.object, &base, err);

@@ -14,7 +14,7 @@
 enum {
     RESOLVE_RESERVE_MS = 5000,
     RESOLVE_SETTLE = 64,   /* files that are stored before a listing, at most */
-    RESOLVE_CLOSE_MS = 50, /* how long after a flush the last close may come to light */
+    RESOLVE_CLOSE_MS = 20, /* how long after a flush the last close may come to light */
     RESOLVE_PAGE = 16,     /* entries looked at for a directory among files of similar names */
 };
 
@@ -239,7 +239,8 @@ static bool resolve_reserved_locked(struct folder *d, const struct place *place,
 static bool resolve_is_closing_locked(const struct writer *w, int64_t now)
 {
     return w->place.kind != PLACE_SCRATCH && !w->lingers && !w->dropped &&
-           stage_is_dirty(w->stage) && (w->handles == 0 || now - w->flushed_ms < RESOLVE_CLOSE_MS);
+           stage_is_dirty(w->stage) &&
+           (w->handles == 0 || (!w->copied && now - w->flushed_ms < RESOLVE_CLOSE_MS));
 }
 
 /* What this mount is writing: shown if nothing of it is stored yet and the process may see it; for
@@ -607,7 +608,7 @@ static bool resolve_wait_closed(struct writer *w, int64_t until)
     while (w->handles > 0 && stage_is_dirty(w->stage) && !w->dropped) {
         if (lock_cond_wait_until(&w->fs->released, &w->fs->mu, until))
             continue;
-        w->flushed_ms = 0;
+        w->copied = true;
         break;
     }
     return w->handles == 0;

@@ -126,6 +126,7 @@ int writer_new_locked(struct fs *fs, const struct writer_start *start, struct wr
         return -ENOMEM;
     w->fs = fs;
     w->refs = 1;
+    w->changes = 1;
     w->name = strdup(start->name);
     int r = w->name ? stage_new(&fs->stage_conf, start->base, &w->stage) : -ENOMEM;
     if (r < 0) {
@@ -301,7 +302,8 @@ bool writer_is_abandoned_locked(const struct writer *w, pid_t process)
 {
     if (w->handles > 0 || w->place.kind == PLACE_SCRATCH)
         return false;
-    return w->error < 0 || !writer_has_process_locked(w, process) || stage_size(w->stage) == 0;
+    return w->error < 0 || !writer_has_process_locked(w, process) || stage_size(w->stage) == 0 ||
+           !stage_is_dirty(w->stage);
 }
 
 void writer_abandon_locked(struct writer *w)
@@ -314,30 +316,52 @@ void writer_abandon_locked(struct writer *w)
     writer_unref_locked(w);
 }
 
-int writer_make_way_locked(struct writer **w, pid_t process, uint64_t tried)
+static bool writer_is_untried_locked(const struct writer *w)
+{
+    return w->error == 0 && w->tried != w->changes && stage_is_dirty(w->stage);
+}
+
+int writer_make_way_locked(struct writer **w, pid_t process)
 {
     struct writer *left = *w;
     if (!left || !writer_is_abandoned_locked(left, process))
         return 0;
-    if (left->error == 0 && left->ino != tried && stage_is_dirty(left->stage))
+    if (writer_is_untried_locked(left))
         return WRITER_AGAIN;
+    if (left->error == 0 && left->in_vain && stage_is_dirty(left->stage))
+        left->error = -ESTALE; /* kept, but not tried again: somebody else has the name */
     writer_abandon_locked(left);
     *w = NULL;
     return 0;
 }
 
-bool writer_clear_locked(struct folder *d, pid_t process)
+struct writer *writer_untried_locked(struct folder *d, pid_t process)
 {
-    struct writer *next = NULL;
     for (struct writer *w = d->writers; w; w = w->next) {
-        if (!writer_is_abandoned_locked(w, process))
+        if (writer_is_abandoned_locked(w, process) && writer_is_untried_locked(w)) {
+            writer_ref_locked(w);
+            return w;
+        }
+    }
+    return NULL;
+}
+
+bool writer_may_clear_locked(struct folder *d, pid_t process)
+{
+    for (struct writer *w = d->writers; w; w = w->next) {
+        if (!writer_is_abandoned_locked(w, process) || writer_is_untried_locked(w))
             return false;
     }
+    return true;
+}
+
+void writer_clear_locked(struct folder *d, pid_t process)
+{
+    struct writer *next = NULL;
     for (struct writer *w = d->writers; w; w = next) {
         next = w->next;
-        writer_abandon_locked(w);
+        (void)writer_make_way_locked(&w, process);
     }
-    return true;
 }
 
 void writer_each(struct fs *fs, void (*fn)(struct writer *w, void *arg), void *arg)

@@ -41,7 +41,11 @@ struct writer {
     bool exclusive;                 /* O_EXCL: a lost race is EEXIST, not ESTALE */
     int error;                      /* a conflict that no retry can mend */
     uint32_t said; /* a hash of why it was not stored, as the log has it; 0: nothing to say yet */
-    int64_t flushed_ms;                /* a descriptor of it was closed, perhaps the last one */
+    int64_t flushed_ms; /* a descriptor of it was closed, perhaps the last one ... */
+    bool copied;        /* ... but another one was still open: till the last close */
+    unsigned changes;   /* grows with the last close, or a truncation of what nobody has open */
+    unsigned tried; /* the last of these after which commit_left_behind() has tried to store it */
+    bool in_vain;   /* that failed, and the bytes are worth keeping */
     uint64_t owner[WRITER_OWNERS_MAX]; /* lock owners that wrote since the last commit */
     int owners;
     pid_t process[WRITER_OWNERS_MAX]; /* that have or had it open */
@@ -101,21 +105,25 @@ bool writer_has_owner_locked(const struct writer *w, uint64_t owner);
 /* Whether a process may know of the file: it is in the store, it is scratch, or it writes it. */
 bool writer_is_visible_locked(const struct writer *w, pid_t process);
 
-/* Whether a writer is only what somebody else has left behind, incomplete: nobody has it open, and
- * a process that asks for the name may have it. Then writer_abandon_locked() makes room; the caller
- * holds no reference. */
+/* Whether a writer is only what has been left behind: nobody has it open, and it is somebody else's
+ * and incomplete, or stored, perhaps as a version that is none any more. A process that asks for
+ * the name may have it. Then writer_abandon_locked() makes room; the caller holds no reference. */
 bool writer_is_abandoned_locked(const struct writer *w, pid_t process);
 void writer_abandon_locked(struct writer *w);
 
 /* Makes room in place of such a writer (NULL: there is none). 0 with *w NULL, or as it was when it
- * is to be shared; WRITER_AGAIN when it holds bytes that nobody has tried to store: see
- * commit_left_behind(), which returns what is to be told as `tried`. */
+ * is to be shared; WRITER_AGAIN when it holds bytes that nobody has tried to store: that is for
+ * commit_left_behind(). */
 enum { WRITER_AGAIN = 1 };
-int writer_make_way_locked(struct writer **w, pid_t process, uint64_t tried);
+int writer_make_way_locked(struct writer **w, pid_t process);
 
-/* Makes room for the removal of a directory, or (false) does nothing, when something in it is still
- * being written. */
-bool writer_clear_locked(struct folder *d, pid_t process);
+/* The first such writer of a directory that holds such bytes; a reference, or NULL. */
+struct writer *writer_untried_locked(struct folder *d, pid_t process);
+
+/* Whether a directory can be removed, for nothing in it is being written; and, once it is, makes
+ * room there. */
+bool writer_may_clear_locked(struct folder *d, pid_t process);
+void writer_clear_locked(struct folder *d, pid_t process);
 
 /* Calls fn for each writer, linked or not, with a reference held and without the lock. */
 void writer_each(struct fs *fs, void (*fn)(struct writer *w, void *arg), void *arg);

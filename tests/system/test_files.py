@@ -282,3 +282,11 @@ def test_a_directory_with_a_new_file_is_not_empty(mount):
     for i in range(20):
         kit.shell(f"mkdir n{i} && touch n{i}/x && ! rmdir n{i} 2>/dev/null && rm n{i}/x && rmdir n{i}",
                   mount.path)
+
+
+def test_a_new_file_leaves_no_name_behind_when_it_is_renamed(mount):
+    for i in range(20):
+        (mount.path / f"m{i}").touch()
+        (mount.path / f"m{i}").rename(mount.path / f"r{i}")
+        assert os.path.exists(mount.path / f"r{i}") and not os.path.exists(mount.path / f"m{i}")
+    assert not [n for n in os.listdir(mount.path) if n.startswith("m")]

@@ -138,6 +138,7 @@ static void commit_stores_what_the_table_says(void **state)
         for (int cause = COMMIT_FLUSH; cause <= COMMIT_CLOSE; cause++) {
             struct writer *w = commit_start(&lab);
             commit_write(w, row->what);
+            w->handles = cause != COMMIT_CLOSE;
             int r = commit(w, (enum commit_cause)cause, &lab.err);
             if (r != code[cause])
                 fail_msg("line %zu, cause %d: %d, not %d: %s", i, cause, r, code[cause],

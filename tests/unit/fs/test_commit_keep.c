@@ -190,20 +190,27 @@ static void commit_finish_keeps_nothing_of_an_empty_file(void **state)
     assert_int_equal(lab_lost(&lab), 0);
 }
 
-/* The writer is of process 1 and closed, but the job of that has not begun, when process 2 comes
- * for its name. */
-static bool commit_take_over(struct lab *lab, struct writer *w)
+/* The writer is of process 1 and closed, but the job of that has not begun. */
+static void commit_close(struct writer *w)
 {
-    {
-        LOCK_SCOPE(&lab->fs->mu);
-        writer_note_process_locked(w, 1);
-        w->handles = 0;
-    }
-    bool left = commit_left_behind(w->dir, "block_0_0", &w->place, 2);
-    LOCK_SCOPE(&lab->fs->mu);
-    assert_true(writer_is_abandoned_locked(w, 2));
-    writer_abandon_locked(w);
-    return left;
+    LOCK_SCOPE(&w->fs->mu);
+    writer_note_process_locked(w, 1);
+    w->handles = 0;
+    w->changes++;
+}
+
+static int commit_make_way(struct writer *w)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    return writer_make_way_locked(&w, 2);
+}
+
+/* Process 2 comes for its name. Whether it has got that. */
+static bool commit_take_over(struct writer *w)
+{
+    commit_close(w);
+    return commit_left_behind(w->dir, "block_0_0", &w->place, 2) && commit_make_way(w) == 0 &&
+           !w->linked;
 }
 
 static void commit_left_behind_leaves_alone_what_is_open(void **state)
@@ -224,7 +231,7 @@ static void commit_left_behind_stores_what_is_whole(void **state)
     LAB(lab, 0);
     struct writer *w = commit_start(&lab);
     fault_clear(lab.fault);
-    assert_true(commit_take_over(&lab, w));
+    assert_true(commit_take_over(w));
     assert_true(lab_exists(&lab, "A/0_4_4_0_3_3_"));
     assert_false(w->linked);
     commit_finish(w, false);
@@ -237,7 +244,7 @@ static void commit_left_behind_loses_nothing_that_cannot_be_stored(void **state)
     (void)state;
     LAB(lab, 0);
     struct writer *w = commit_start(&lab);
-    assert_true(commit_take_over(&lab, w));
+    assert_true(commit_take_over(w));
     assert_false(w->linked);
     commit_finish(w, false);
     writer_unref(w);
@@ -251,7 +258,7 @@ static void commit_left_behind_is_not_tried_again(void **state)
     LAB(lab, 0);
     int code = 0;
     struct writer *w = commit_start(&lab);
-    assert_true(commit_take_over(&lab, w));
+    assert_true(commit_take_over(w));
     fault_clear(lab.fault);
     struct writer *newcomer = lab_create(&lab, "A/", "block_0_0", &code);
     assert_non_null(newcomer);
@@ -271,22 +278,141 @@ static void commit_left_behind_is_tried_before_it_is_dropped(void **state)
     (void)state;
     LAB(lab, 0);
     struct writer *w = commit_start(&lab);
-    struct writer *found = w;
     fault_clear(lab.fault);
-    assert_int_equal(commit_left_behind(w->dir, "block_0_0", &w->place, 2), 0);
+    assert_false(commit_left_behind(w->dir, "block_0_0", &w->place, 2));
+    commit_close(w);
+    assert_int_equal(commit_make_way(w), WRITER_AGAIN);
+    assert_true(w->linked);
+    assert_true(commit_take_over(w));
+    assert_true(lab_exists(&lab, "A/0_4_4_0_3_3_"));
+    writer_unref(w);
+}
+
+/* Its writer went on with it after that, up to a whole block with a hole. */
+static void commit_left_behind_is_tried_after_each_change(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    CLEANUP(buf_fini) struct buf b = lab_block(0, 0);
+    struct writer *w = commit_start(&lab);
+    fault_clear(lab.fault);
+    assert_int_equal(lab_truncate(w, 0), 0);
+    assert_int_equal(lab_write(w, "\x93NUMPY", 6, 0), 0);
+    commit_close(w);
+    assert_true(commit_left_behind(w->dir, "block_0_0", &w->place, 2));
+    assert_int_equal(lab_write(w, b.data, b.len - 8, 0), 0);
+    assert_int_equal(lab_truncate(w, b.len), 0);
+    commit_close(w);
+    assert_int_equal(commit_make_way(w), WRITER_AGAIN);
+    assert_true(commit_take_over(w));
+    assert_true(lab_exists(&lab, "A/0_4_4_0_3_3_"));
+    writer_unref(w);
+}
+
+/* Nobody takes the name after all, and its writer comes back to it. */
+static void commit_left_behind_goes_on_when_nobody_takes_the_name(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct writer *w = commit_start(&lab);
+    commit_close(w);
+    assert_true(commit_left_behind(w->dir, "block_0_0", &w->place, 2));
+    fault_clear(lab.fault);
+    w->handles = 1;
+    assert_int_equal(commit(w, COMMIT_FLUSH, &lab.err), 0);
+    assert_true(lab_exists(&lab, "A/0_4_4_0_3_3_"));
+    lab_close(w);
+}
+
+/* A directory is removed while more files than one in it have not been stored yet. */
+static void commit_all_left_behind_loses_nothing(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    enum { FILES = 100 };
+    struct writer *w[FILES];
+    int code = 0;
+    (void)lab_put_text(&lab, "d/other", "x");
+    for (int i = 0; i < FILES; i++) {
+        char name[20];
+        (void)snprintf(name, sizeof(name), "f%d", i);
+        w[i] = lab_create(&lab, "d/", name, &code);
+        assert_non_null(w[i]);
+        stage_set_dirty(w[i]->stage);
+        commit_close(w[i]);
+    }
+    struct folder *d = w[0]->dir;
     {
         LOCK_SCOPE(&lab.fs->mu);
-        w->handles = 0;
-        writer_note_process_locked(w, 1);
-        assert_int_equal(writer_make_way_locked(&found, 2, 0), WRITER_AGAIN);
-        assert_ptr_equal(found, w);
+        assert_false(writer_may_clear_locked(d, 2));
     }
-    uint64_t tried = commit_left_behind(w->dir, "block_0_0", &w->place, 2);
-    assert_int_equal(tried, w->ino);
-    LOCK_SCOPE(&lab.fs->mu);
-    assert_int_equal(writer_make_way_locked(&found, 2, tried), 0);
-    assert_null(found);
+    commit_all_left_behind(d, 2);
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        assert_true(writer_may_clear_locked(d, 2));
+        writer_clear_locked(d, 2);
+        assert_null(d->writers);
+    }
+    for (int i = 0; i < FILES; i++) {
+        char key[20];
+        (void)snprintf(key, sizeof(key), "d/f%d", i);
+        assert_true(lab_exists(&lab, key));
+        writer_unref(w[i]);
+    }
+}
+
+static void commit_clear_keeps_what_could_not_be_stored(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct writer *w = commit_start(&lab);
+    commit_close(w);
+    commit_all_left_behind(w->dir, 2);
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        writer_clear_locked(w->dir, 2);
+    }
+    commit_finish(w, false);
+    writer_unref(w);
+    commit_assert_kept(&lab);
+}
+
+/* Between the look at its handles and the store it was opened again. */
+static void commit_stores_no_part_of_what_was_opened_again(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct writer *w = commit_start(&lab);
+    fault_clear(lab.fault);
+    assert_int_equal(w->handles, 1);
+    assert_int_equal(commit(w, COMMIT_CLOSE, &lab.err), COMMIT_WAITS);
+    commit_finish(w, false);
+    assert_false(w->lingers);
+    assert_false(lab_exists(&lab, "A/0_4_4_0_3_3_"));
+    assert_int_equal(commit(w, COMMIT_UNMOUNT, &lab.err), 0);
     assert_true(lab_exists(&lab, "A/0_4_4_0_3_3_"));
+    lab_close(w);
+}
+
+/* Else who makes a file anew, after others have removed it, would be told of a conflict. */
+static void commit_left_behind_is_not_shared_once_it_is_stored(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct writer *w = commit_start(&lab);
+    fault_clear(lab.fault);
+    commit_close(w);
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        struct writer *mine = w;
+        assert_int_equal(writer_make_way_locked(&mine, 1), 0);
+        assert_ptr_equal(mine, w);
+    }
+    assert_int_equal(commit(w, COMMIT_CLOSE, &lab.err), 0);
+    LOCK_SCOPE(&lab.fs->mu);
+    struct writer *mine = w;
+    assert_int_equal(writer_make_way_locked(&mine, 1), 0);
+    assert_null(mine);
     writer_unref_locked(w);
 }
 
@@ -298,7 +424,7 @@ static void commit_left_behind_lets_parts_be_dropped(void **state)
     fault_clear(lab.fault);
     assert_int_equal(lab_truncate(w, 0), 0);
     assert_int_equal(lab_write(w, "\x93NUMPY", 6, 0), 0);
-    assert_true(commit_take_over(&lab, w));
+    assert_true(commit_take_over(w));
     assert_true(w->dropped);
     commit_finish(w, false);
     writer_unref(w);
@@ -318,7 +444,13 @@ int main(void)
         cmocka_unit_test(commit_left_behind_loses_nothing_that_cannot_be_stored),
         cmocka_unit_test(commit_left_behind_is_not_tried_again),
         cmocka_unit_test(commit_left_behind_is_tried_before_it_is_dropped),
+        cmocka_unit_test(commit_left_behind_is_tried_after_each_change),
+        cmocka_unit_test(commit_left_behind_goes_on_when_nobody_takes_the_name),
+        cmocka_unit_test(commit_left_behind_is_not_shared_once_it_is_stored),
         cmocka_unit_test(commit_left_behind_lets_parts_be_dropped),
+        cmocka_unit_test(commit_all_left_behind_loses_nothing),
+        cmocka_unit_test(commit_clear_keeps_what_could_not_be_stored),
+        cmocka_unit_test(commit_stores_no_part_of_what_was_opened_again),
         cmocka_unit_test(commit_stores_what_came_in_too_many_pieces_when_asked_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
