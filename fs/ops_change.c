@@ -165,8 +165,8 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 }
 
 /* Removes what is being written under a name, if the process can see it. True when there is no more
- * to it than that: somebody else's object is removed, too, and bytes that have lost to it are put
- * aside all the same. */
+ * to it than that. Bytes that have lost a race for the name are put aside all the same, and what
+ * has won stays: who lost has not seen it. */
 static bool ops_unlink_writer(struct ops_job *job, const struct place *place)
 {
     struct fs *fs = job->fs;
@@ -191,7 +191,7 @@ static bool ops_unlink_writer(struct ops_job *job, const struct place *place)
     if (!open && !lost)
         stage_retire(w->stage);
     LOCK_SCOPE(&fs->mu);
-    only = (w->unseen && !lost) || place->kind == PLACE_SCRATCH;
+    only = w->unseen || place->kind == PLACE_SCRATCH;
     writer_unref_locked(w);
     return only;
 }

@@ -85,6 +85,7 @@ static int ops_source_object(struct ops_source *s, const char *name, struct err 
 static int ops_source_find(struct ops_job *job, struct ops_source *s, struct err *err)
 {
     s->dir = job->node->dir;
+    pid_t process = writer_process(job->tid);
     int r = resolve_prepare(s->dir, job->name, err);
     if (r < 0)
         return r;
@@ -94,7 +95,8 @@ static int ops_source_find(struct ops_job *job, struct ops_source *s, struct err
         if (r < 0)
             return r;
         struct writer *w = writer_find_locked(s->dir, job->name, &s->place);
-        if (w && (w->unseen || s->place.kind == PLACE_SCRATCH)) {
+        bool only = w && (w->unseen || s->place.kind == PLACE_SCRATCH);
+        if (only && writer_is_visible_locked(w, process)) {
             writer_ref_locked(w);
             s->w = w;
             return 0;

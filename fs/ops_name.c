@@ -98,10 +98,20 @@ struct ops_truncate {
     fuse_ino_t ino;
 };
 
+/* What was tried with the bytes as they were says nothing of those that are there now. */
+static void ops_note_change(struct fs *fs, fuse_ino_t ino)
+{
+    LOCK_SCOPE(&fs->mu);
+    struct node *n = node_of(fs, ino);
+    if (n->kind == NODE_WRITER)
+        n->writer->changes++;
+}
+
 static void ops_truncated(void *arg, int code)
 {
     struct ops_truncate *t = arg;
     if (op_take(t->op)) {
+        ops_note_change(ops_fs(op_req(t->op)), t->ino);
         if (code < 0)
             (void)fuse_reply_err(op_req(t->op), fs_errno(code));
         else

@@ -388,9 +388,8 @@ static int ops_open_write(struct ops_job *job, struct err *err)
         r = resolve_place_of_locked(n, &place, err);
     }
     if (r == 0) {
-        do
-            r = ops_open_write_try(job, key, &place, err);
-        while (r == WRITER_AGAIN);
+        while ((r = ops_open_write_try(job, key, &place, err)) == WRITER_AGAIN)
+            job->number = 0; /* what is current is another version now */
     }
     if (r == -ENOENT) {
         LOCK_SCOPE(&job->fs->mu);

@@ -328,11 +328,12 @@ int writer_make_way_locked(struct writer **w, pid_t process)
         return 0;
     if (writer_is_untried_locked(left))
         return WRITER_AGAIN;
-    if (left->error == 0 && left->in_vain && stage_is_dirty(left->stage))
+    bool is_stored = left->error == 0 && !stage_is_dirty(left->stage);
+    if (left->error == 0 && left->in_vain && !is_stored)
         left->error = -ESTALE; /* kept, but not tried again: somebody else has the name */
     writer_abandon_locked(left);
     *w = NULL;
-    return 0;
+    return is_stored ? WRITER_AGAIN : 0;
 }
 
 struct writer *writer_untried_locked(struct folder *d, pid_t process)

@@ -112,8 +112,8 @@ bool writer_is_abandoned_locked(const struct writer *w, pid_t process);
 void writer_abandon_locked(struct writer *w);
 
 /* Makes room in place of such a writer (NULL: there is none). 0 with *w NULL, or as it was when it
- * is to be shared; WRITER_AGAIN when it holds bytes that nobody has tried to store: that is for
- * commit_left_behind(). */
+ * is to be shared; WRITER_AGAIN when it holds bytes that nobody has tried to store, which is for
+ * commit_left_behind(), or when it has stored them, perhaps after the caller looked. */
 enum { WRITER_AGAIN = 1 };
 int writer_make_way_locked(struct writer **w, pid_t process);
 

@@ -139,6 +139,11 @@ static int matdir_load_header(struct matdir *m, struct err *err)
     if (r == -EMSGSIZE)
         return err_set(err, -EBADMSG, "%s/%s: longer than %d bytes", m->path, matdir_header,
                        HEADER_BYTES_MAX);
+    if (r == -EBADMSG) {
+        (void)err_set(err, r, "%s/%s: what is stored there makes no sense", m->path, matdir_header);
+        err_hint(err, ".bmfs/errors of the mount says why; cat %s/header shows the bytes", m->path);
+        return r;
+    }
     if (r < 0)
         return err_errno(err, r == -EISDIR ? -EBADMSG : r, "%s/%s", m->path, matdir_header);
     r = header_parse(buf_text(&text), text.len, &m->header, err);

@@ -66,7 +66,7 @@ void cmd_say(const struct cmd_call *call, const char *fmt, ...)
 }
 
 /* What a run that a signal ends leaves on standard output. */
-static void cmd_interrupted(void *arg, const char *signal)
+static void cmd_interrupted(void *arg, const char *signal, const char *hint)
 {
     const struct cmd_call *call = arg;
     const struct cmd_common *common = call->conf;
@@ -77,7 +77,12 @@ static void cmd_interrupted(void *arg, const char *signal)
     if (!common->json)
         return;
     report_init(&report, call->cmd->opts->name);
+    report.start_ns = call->report.start_ns;
+    if (call->output)
+        report_text(&report, "output", call->output);
     (void)err_set(&err, -EINTR, "%s", signal);
+    if (hint[0])
+        err_hint(&err, "%s", hint);
     report_print(&report, "interrupted", -EINTR, &err);
 }
 

@@ -264,6 +264,11 @@ static int compute_verify(struct cmd_call *call, const struct compute *c, const 
     int r = c->verify(c->algorithm.x, out, &residual, err);
     if (r < 0)
         return r;
+    if (isnan(residual)) {
+        (void)err_set(err, -EDOM, "%s: cannot be verified: NaN or infinite elements", c->path);
+        err_hint(err, "bm norm of each operand says which has them");
+        return -EDOM;
+    }
     bool good = residual < COMPUTE_RESIDUAL_MAX;
     report_real(&call->report, "residual", residual);
     cmd_say(call, "%s: residual %.3g of at most %d: %s", c->path, residual, COMPUTE_RESIDUAL_MAX,

@@ -173,19 +173,20 @@ static bool progress_is_due(const struct progress *p, const struct progress_view
            (pause_ns >= progress_least_ns && progress_percent(v) / 10 > p->shown_tenth);
 }
 
-/* What became of the output, and how to go on. */
-static void progress_say_output(const struct progress *p)
+/* What became of the output, and how to go on: "" when there is none. */
+static void progress_hint(const struct progress *p, char *dst, size_t size)
 {
     char header[PATH_MAX];
     char stored[OUTPUT_STORED_SIZE];
     const char *path = p->conf.output;
+    dst[0] = '\0';
     if (!path || snprintf(header, sizeof(header), "%s/header.json", path) >= PATH_MAX ||
         access(header, F_OK) < 0)
         return; /* it had not come to be */
-    (void)fprintf(stderr, "  hint: %s is incomplete%s: %s\n", path,
-                  p->conf.resumable ? output_stored(path, stored) : "",
-                  p->conf.resumable ? "the same command with --resume goes on"
-                                    : "remove it, or start again with --force");
+    (void)snprintf(dst, size, "%s is incomplete%s: %s", path,
+                   p->conf.resumable ? output_stored(path, stored) : "",
+                   p->conf.resumable ? "the same command with --resume goes on"
+                                     : "remove it, or start again with --force");
 }
 
 static void progress_end_process(struct progress *p, int signo)
@@ -195,11 +196,14 @@ static void progress_end_process(struct progress *p, int signo)
     progress_clear(p);
     struct progress_view v = progress_look(p);
     const char *what = signo == SIGINT ? "interrupted" : "terminated";
+    char hint[PATH_MAX + OUTPUT_STORED_SIZE + 100];
     (void)fprintf(stderr, "%s: %s at %lld/%lld %s\n", p->conf.tool, what, (long long)v.done,
                   (long long)v.total, p->conf.unit);
-    progress_say_output(p);
+    progress_hint(p, hint, sizeof(hint));
+    if (hint[0])
+        (void)fprintf(stderr, "  hint: %s\n", hint);
     publish_end();
-    p->conf.interrupted(p->conf.arg, what);
+    p->conf.interrupted(p->conf.arg, what, hint);
     (void)fflush(NULL);
     _exit(128 + signo);
 }

@@ -32,8 +32,9 @@ struct progress_conf {
     bool quiet;         /* none, unless `how` says otherwise */
     const char *output; /* the matrix that is being made, or NULL: said when a signal ends it */
     bool resumable;     /* then --resume goes on */
-    /* Called in the thread when a signal ends the process, which follows. */
-    void (*interrupted)(void *arg, const char *signal);
+    /* Called in the thread when a signal ends the process, which follows. `hint`: how to go on, or
+     * "". */
+    void (*interrupted)(void *arg, const char *signal, const char *hint);
     void *arg;
 };
 

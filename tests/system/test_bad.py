@@ -39,6 +39,9 @@ def test_a_malformed_header(dir_bucket, tmp_path, name):
         assert failed.value.errno == errno.EBADMSG
         assert dir_bucket.get(f"{kit.PREFIX}A/header") == body
         assert "header.json" in os.listdir(m.path / "A")
+        assert (m.path / "A/header").read_bytes() == body
+        said = subprocess.run([kit.BUILD / "tools/bm", "info", m.path / "A"], capture_output=True, text=True)
+        assert said.returncode == 2 and "makes no sense" in said.stderr and ".bmfs/errors" in said.stderr
         assert np.array_equal(np.load(m.path / "A/0_2_2_0_2_2_"), np.eye(2))
         kit.shell("rm -r A", m.path)
     assert dir_bucket.keys(kit.PREFIX) == []

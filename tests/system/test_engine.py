@@ -98,6 +98,15 @@ def test_chol_keeps_the_scale(matrices, scale):
     assert residual(a, factor(matrices / "L")) < 30
 
 
+def test_a_product_of_nan_is_not_called_wrong(plain):
+    a = np.eye(4)
+    a[1, 2] = np.nan
+    store(plain / "A", a, (2, 2))
+    refused(3, "cannot be verified: NaN or infinite elements", "gemm", "--verify", "--quiet",
+            plain / "A", plain / "A", plain / "C", hint="bm norm")
+    assert np.isnan(load(plain / "C")[1]).all()
+
+
 @pytest.mark.parametrize("scale", [1e-10, 1e10])
 @pytest.mark.parametrize("m,k,n,block", [(70, 50, 60, 16), (3, 2000, 5, 100), (900, 1, 2, 64),
                                          (30, 30, 30, 30)])

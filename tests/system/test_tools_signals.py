@@ -123,6 +123,8 @@ def test_a_report_is_printed_when_a_signal_ends_a_command(plain):
     report = json.loads(out)
     assert status == 130
     assert report["status"] == "interrupted" and report["error"]["message"] == "interrupted"
+    assert report["output"] == str(plain / "A") and "start again with --force" in report["error"]["hint"]
+    assert report["seconds"] > 0.0005
 
 
 def test_no_scratch_file_survives_a_signal(plain):

@@ -1,6 +1,7 @@
 """What is written through a mount is what numpywren would have stored, and nothing else."""
 
 import base64
+import contextlib
 import errno
 import json
 import os
@@ -217,6 +218,45 @@ def test_an_emptied_header_is_written_anew(mount, bucket):
     kit.shell("text=$(sed 's/4/6/' A/header.json) && "
               ": > A/header.json && echo \"$text\" >> A/header.json", mount.path)
     assert json.loads(bucket.get(f"{kit.PREFIX}A/header"))["shape"] == [6, 4]
+
+
+def test_what_another_process_is_writing_is_not_moved(mount, bucket):
+    begun = open(mount.path / "f", "wb", buffering=0)
+    begun.write(b"a part")
+    kit.shell("! cat f 2>/dev/null && echo whole > x && mv x f && cat f && mv f g && test ! -e f", mount.path)
+    assert bucket.get(f"{kit.PREFIX}g") == b"whole\n"
+    begun.close()
+    assert bucket.get(f"{kit.PREFIX}f") == b"a part"
+
+
+def test_who_has_lost_a_race_does_not_remove_what_has_won(mount, bucket):
+    """As a program does that cleans up after an error."""
+    f = open(mount.path / "f", "wb", buffering=0)
+    f.write(b"ours")
+    bucket.put(f"{kit.PREFIX}f", b"theirs")
+    with pytest.raises(OSError) as failed:
+        os.fsync(f.fileno())
+    assert failed.value.errno == errno.ESTALE
+    os.unlink(mount.path / "f")
+    with contextlib.suppress(OSError):
+        f.close()
+    assert bucket.get(f"{kit.PREFIX}f") == b"theirs"
+
+
+def test_a_removed_block_is_gone_though_others_have_lost_a_race_for_it(mount, bucket):
+    kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
+    os.unlink(mount.path / "A/block_0_1")
+    script = ("import os; fd = os.open('A/block_0_1', os.O_WRONLY | os.O_CREAT);"
+              "os.write(fd, open('A/block_1_0', 'rb').read()); print(flush=True); input(); os.close(fd)")
+    for _ in range(10):
+        loser = subprocess.Popen([sys.executable, "-c", script], cwd=mount.path, stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        loser.stdout.readline()
+        bucket.put(f"{kit.PREFIX}A/0_2_2_2_4_2_", kit.npy(np.ones((2, 2))))
+        loser.communicate("now\n", timeout=60)
+        assert loser.returncode == 1
+        os.unlink(mount.path / "A/block_0_1")
+        assert "0_2_2_2_4_2_" not in "".join(bucket.keys(f"{kit.PREFIX}A/"))
 
 
 def test_of_many_that_create_a_block_at_once_one_does(mount, bucket):
