@@ -306,7 +306,7 @@ bool writer_is_abandoned_locked(const struct writer *w, pid_t process)
            !stage_is_dirty(w->stage);
 }
 
-void writer_abandon_locked(struct writer *w)
+static void writer_abandon_locked(struct writer *w)
 {
     bool is_kept = w->error < 0; /* its bytes are being put aside, or will be */
     writer_ref_locked(w);

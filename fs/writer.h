@@ -107,9 +107,8 @@ bool writer_is_visible_locked(const struct writer *w, pid_t process);
 
 /* Whether a writer is only what has been left behind: nobody has it open, and it is somebody else's
  * and incomplete, or stored, perhaps as a version that is none any more. A process that asks for
- * the name may have it. Then writer_abandon_locked() makes room; the caller holds no reference. */
+ * the name may have it. */
 bool writer_is_abandoned_locked(const struct writer *w, pid_t process);
-void writer_abandon_locked(struct writer *w);
 
 /* Makes room in place of such a writer (NULL: there is none). 0 with *w NULL, or as it was when it
  * is to be shared; WRITER_AGAIN when it holds bytes that nobody has tried to store, which is for
