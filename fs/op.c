@@ -1,6 +1,7 @@
 #include "fs/op.h"
 
 #include "base/lock.h"
+#include "fs/waiter.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@ struct op {
 static void op_interrupt(fuse_req_t req, void *data)
 {
     struct op *op = data;
+    if (!waiter_is_signalled(fuse_req_ctx(req)->pid))
+        return;
     {
         LOCK_SCOPE(&op_mu);
         if (op->answered)

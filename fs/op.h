@@ -5,8 +5,8 @@
  *
  * No thread that reads requests from the kernel ever waits; it hands the request to a pool as an
  * `op`. An op is answered exactly once, by whoever is first: the job that does the work, or the
- * kernel's INTERRUPT (a signal to the waiting process), which answers EINTR at once while the work
- * goes on for the benefit of the cache.
+ * kernel's INTERRUPT (a signal to the waiting process, see fs/waiter.h), which answers EINTR at
+ * once while the work goes on for the benefit of the cache.
  *
  * What the kernel keeps alive for a request (nodes, handles) it keeps only until the answer, which
  * an INTERRUPT may give at any moment after op_new(): who goes on with such a thing holds a

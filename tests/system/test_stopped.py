@@ -208,3 +208,25 @@ def test_a_signal_ends_a_wait(s3_bucket, server, tmp_path):
             assert time.monotonic() - begun < 2
         finally:
             os.kill(gateway(server), signal.SIGCONT)
+
+
+def test_a_stop_ends_no_wait(s3_bucket, server, tmp_path):
+    """Ctrl-Z, or a batch system that suspends a job: it goes on where it was."""
+    block = np.arange(SIDE * SIDE, dtype="f8").reshape(SIDE, SIDE)
+    kit.put_matrix(s3_bucket, "A", block, (SIDE, SIDE))
+    with kit.Mount(s3_bucket, tmp_path) as m:
+        os.kill(gateway(server), signal.SIGSTOP)
+        try:
+            reader = subprocess.Popen(["cat", m.path / "A/block_0_0"], stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE)
+            for stop in (signal.SIGTSTP, signal.SIGSTOP):
+                time.sleep(0.2)
+                reader.send_signal(stop)
+                time.sleep(0.2)
+                reader.send_signal(signal.SIGCONT)
+            assert reader.poll() is None
+        finally:
+            os.kill(gateway(server), signal.SIGCONT)
+        got, said = reader.communicate(timeout=20)
+        assert reader.returncode == 0, said
+        assert got == (m.path / "A/block_0_0").read_bytes()
