@@ -362,6 +362,12 @@ static void gemm_end(struct gemm_walk *w, int64_t i, int64_t j)
     s->c = NULL;
 }
 
+/* Whether product k of block (i, j) need not be computed. */
+static bool gemm_has(const struct gemm_walk *w, int64_t i, int64_t j, int64_t k)
+{
+    return result_had(w->out, i, j) || sum_had(&w->cut, w->out, k, i, j);
+}
+
 /* c(i, j) += alpha a b, unless it is there. */
 static void gemm_product(struct gemm_walk *w, int64_t i, int64_t j, int64_t k, struct slot *a,
                          struct slot *b)
@@ -375,24 +381,24 @@ static void gemm_product(struct gemm_walk *w, int64_t i, int64_t j, int64_t k, s
     if (k == 0)
         s->c = gemm_start(w, i, j);
     engine_step(w->e, &grain_gemm, &args, sum_target(s, &w->cut, k, w->e, w->out, index), a, b);
-    sum_added(s, &w->cut, k, w->e);
+    sum_added(s, &w->cut, k, w->e, w->out, index);
     if (k == w->cut.inner - 1)
         gemm_end(w, i, j);
 }
 
-static bool gemm_row_is_done(const struct gemm_walk *w, int64_t i)
+static bool gemm_row_is_done(const struct gemm_walk *w, int64_t i, int64_t k)
 {
     bool done = true;
     for (int64_t j = w->j0; done && j < w->j1; j++)
-        done = result_had(w->out, i, j);
+        done = gemm_has(w, i, j, k);
     return done;
 }
 
-static bool gemm_column_is_done(const struct gemm_walk *w, int64_t j)
+static bool gemm_column_is_done(const struct gemm_walk *w, int64_t j, int64_t k)
 {
     bool done = true;
     for (int64_t i = w->i0; done && i < w->i1; i++)
-        done = result_had(w->out, i, j);
+        done = gemm_has(w, i, j, k);
     return done;
 }
 
@@ -400,9 +406,9 @@ static bool gemm_column_is_done(const struct gemm_walk *w, int64_t j)
 static void gemm_rank_keeping_b(struct gemm_walk *w, int64_t k)
 {
     for (int64_t j = w->j0; j < w->j1; j++)
-        w->panel[j - w->j0] = gemm_column_is_done(w, j) ? NULL : gemm_load_b(w, k, j);
+        w->panel[j - w->j0] = gemm_column_is_done(w, j, k) ? NULL : gemm_load_b(w, k, j);
     for (int64_t i = w->i0; i < w->i1; i++) {
-        struct slot *a = gemm_row_is_done(w, i) ? NULL : gemm_load_a(w, i, k);
+        struct slot *a = gemm_row_is_done(w, i, k) ? NULL : gemm_load_a(w, i, k);
         for (int64_t j = w->j0; j < w->j1; j++)
             gemm_product(w, i, j, k, a, w->panel[j - w->j0]);
         engine_drop(w->e, a);
@@ -415,9 +421,9 @@ static void gemm_rank_keeping_b(struct gemm_walk *w, int64_t k)
 static void gemm_rank_keeping_a(struct gemm_walk *w, int64_t k)
 {
     for (int64_t i = w->i0; i < w->i1; i++)
-        w->panel[i - w->i0] = gemm_row_is_done(w, i) ? NULL : gemm_load_a(w, i, k);
+        w->panel[i - w->i0] = gemm_row_is_done(w, i, k) ? NULL : gemm_load_a(w, i, k);
     for (int64_t j = w->j0; j < w->j1; j++) {
-        struct slot *b = gemm_column_is_done(w, j) ? NULL : gemm_load_b(w, k, j);
+        struct slot *b = gemm_column_is_done(w, j, k) ? NULL : gemm_load_b(w, k, j);
         for (int64_t i = w->i0; i < w->i1; i++)
             gemm_product(w, i, j, k, w->panel[i - w->i0], b);
         engine_drop(w->e, b);
@@ -442,8 +448,10 @@ static void gemm_added(struct gemm_walk *w)
 static void gemm_super_block(struct gemm_walk *w, bool keeps_a)
 {
     bool done = true;
-    for (int64_t i = w->i0; done && i < w->i1; i++)
-        done = gemm_row_is_done(w, i);
+    for (int64_t i = w->i0; done && i < w->i1; i++) {
+        for (int64_t j = w->j0; done && j < w->j1; j++)
+            done = result_had(w->out, i, j);
+    }
     if (done)
         return;
     engine_task(w->e);
@@ -501,5 +509,7 @@ static void gemm_walk(const void *x, struct result *out, struct engine *e)
 
 struct run_algorithm gemm_algorithm(const struct gemm *g)
 {
-    return (struct run_algorithm){.walk = gemm_walk, .x = g};
+    struct sum_cut cut = gemm_cut(g);
+    return (struct run_algorithm){
+        .walk = gemm_walk, .x = g, .spans = g->alpha != 0 ? sum_spans(&cut) : 0};
 }

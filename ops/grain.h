@@ -10,7 +10,7 @@
 
 enum {
     GRAIN = 512,
-    GRAIN_CUT = 2, /* how steps are cut at it: another number for each change that changes bits */
+    GRAIN_CUT = 3, /* how steps are cut at it, and sums: another number for each change of bits */
 };
 
 /* out += alpha op(in[0]) op(in[1]). In pieces of 1024, or when they are coarse of 2048. */

@@ -4,7 +4,7 @@
 /* What made a matrix: a field "made_by" in its header, so that a run can be taken up again, and by
  * nothing that would give other bits or another matrix:
  *
- *   {"operation": "gemm", ...parameters..., "grain": 512, "cut": 2, "library": "OpenBLAS 0.3.21",
+ *   {"operation": "gemm", ...parameters..., "grain": 512, "cut": 3, "library": "OpenBLAS 0.3.21",
  *    "core": "SkylakeX", "inputs": [{"name": "A", "digest": "0123456789abcdef"}, ...],
  *    "crc32c": see ops/record.h} */
 

@@ -7,6 +7,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -313,4 +314,13 @@ int matdir_sync(const struct matdir *m, struct err *err)
     if (fsync(m->fd) == 0 || errno == EINVAL || errno == ENOSYS)
         return 0;
     return err_errno(err, -errno, "%s: cannot sync", m->path);
+}
+
+char *matdir_beside(const char *path, const char *suffix)
+{
+    char *beside = NULL;
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    return asprintf(&beside, "%.*s%s", (int)end, path, suffix) >= 0 ? beside : NULL;
 }

@@ -75,6 +75,10 @@ int matdir_sync(const struct matdir *m, struct err *err);
 /* Fits CLEANUP. */
 void matdir_close(struct matdir *m);
 
+/* A name beside a matrix: "C.sums" for "C/" and ".sums". For the caller to free; NULL without
+ * memory. */
+char *matdir_beside(const char *path, const char *suffix);
+
 /* Finds out what is at a path. 0; -ENOENT: nothing; -EINVAL: not a matrix; or another -errno. */
 int matdir_identify(const char *path, struct matdir_id *ret, struct err *err);
 

@@ -13,7 +13,9 @@ struct result {
                      one that another run was quicker to publish, with other bits, replaces what
                      was computed here: the run ends with -EAGAIN and begins again behind it */
     bool finite;  /* a number that is none is an error, -EDOM */
-    bool *had;    /* owned: by rank, blocks that were there when the run began */
+    bool scratch; /* another run of the same job may have ended and removed it: -EAGAIN then */
+    struct result *sums; /* borrowed: sums of spans of k by number, see ops/sum.h; or NULL */
+    bool *had;           /* owned: by rank, blocks that were there when the run began */
     struct record
         record;    /* owned: what blocks were or are; each is for the thread that stores it */
     bool *there;   /* owned: blocks that are there now; guarded by the engine's lock */

@@ -2,19 +2,36 @@
 
 #include "base/buf.h"
 #include "matrix/name.h"
+#include "ops/sums.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 enum { RUN_NAMES_MAX = 12 }; /* blocks named in a hint */
 
-static int run_result(const struct run_algorithm *a, const struct matdir *out, bool fresh,
-                      struct result *ret, struct err *err)
+/* What is there, of the result and of what is kept on the way. */
+struct run_there {
+    struct result result;
+    struct sums sums;
+};
+
+static void run_there_fini(struct run_there *t)
 {
-    int r = fresh ? result_init_empty(out, ret, err) : result_init(out, ret, err);
-    ret->turned = a->turned;
-    ret->ordered = a->ordered;
-    ret->finite = a->finite;
+    result_fini(&t->result);
+    sums_fini(&t->sums);
+}
+
+static int run_look(const struct run_algorithm *a, const struct matdir *out, bool fresh, bool sums,
+                    struct run_there *ret, struct err *err)
+{
+    struct result *result = &ret->result;
+    int r = fresh ? result_init_empty(out, result, err) : result_init(out, result, err);
+    result->turned = a->turned;
+    result->ordered = a->ordered;
+    result->finite = a->finite;
+    if (r == 0 && sums && a->spans > 0)
+        r = sums_load(out, a->spans, fresh, &ret->sums, err);
+    result->sums = ret->sums.result;
     return r;
 }
 
@@ -34,28 +51,28 @@ int run_plan(const struct run_algorithm *a, const struct matdir *out, bool fresh
              struct engine_count *ret, struct err *err)
 {
     static const struct engine_conf dry = {.threads = 1, .dry = true};
-    CLEANUP(result_fini) struct result result = {0};
+    CLEANUP(run_there_fini) struct run_there there = {0};
     *ret = (struct engine_count){0};
-    int r = run_result(a, out, fresh, &result, err);
-    return r < 0 ? r : run_once(a, &result, &dry, ret, err);
+    int r = run_look(a, out, fresh, true, &there, err);
+    return r < 0 ? r : run_once(a, &there.result, &dry, ret, err);
 }
 
 int run_dependents(const struct run_algorithm *a, const struct matdir *out, int64_t rank,
                    bool **ret, struct err *err)
 {
     static const struct engine_conf dry = {.threads = 1, .dry = true};
-    CLEANUP(result_fini) struct result result = {0};
+    CLEANUP(run_there_fini) struct run_there there = {0};
     CLEANUP(freep) bool *follows = calloc((size_t)grid_blocks(&out->header.grid) + 1, sizeof(bool));
     if (!follows) {
         (void)err_set(err, -ENOMEM, "%s: out of memory", out->path);
         return -ENOMEM;
     }
-    int r = run_result(a, out, true, &result, err);
+    int r = run_look(a, out, true, false, &there, err);
     if (r < 0)
         return r;
     follows[rank] = true;
-    result.follows = follows;
-    r = run_once(a, &result, &dry, NULL, err);
+    there.result.follows = follows;
+    r = run_once(a, &there.result, &dry, NULL, err);
     follows[rank] = false;
     if (r < 0)
         return r;
@@ -104,6 +121,45 @@ static void run_add(struct engine_count *sum, const struct engine_count *c)
     sum->kernel_ns += c->kernel_ns;
 }
 
+/* Sums are a help and no part of the result: who may not write beside it goes without. */
+static int run_make_sums(const struct run_algorithm *a, const struct matdir *out, bool *ret_made,
+                         struct err *err)
+{
+    int r = a->spans > 0 ? sums_make(out, a->spans, err) : 0;
+    *ret_made = r == 0;
+    if (r != -EACCES && r != -EPERM && r != -EROFS)
+        return r;
+    err_clear(err);
+    return 0;
+}
+
+/* One turn: what is not there when it begins. -EAGAIN: another one must follow. */
+static int run_turn(const struct run_algorithm *a, const struct matdir *out,
+                    const struct engine_conf *conf, struct engine_count *sum, struct err *err)
+{
+    CLEANUP(run_there_fini) struct run_there there = {0};
+    struct engine_count plan;
+    struct engine_count one = {0};
+    bool sums = true;
+    int r = run_plan(a, out, false, &plan, err);
+    if (r == 0 && plan.tasks > 0)
+        r = run_make_sums(a, out, &sums, err);
+    if (r == 0)
+        r = run_look(a, out, false, sums, &there, err);
+    if (r < 0)
+        return r;
+    if (plan.tasks > 0 && there.sums.count > 0 && !there.sums.whole)
+        return -EAGAIN; /* another run has just removed some */
+    watch_steps(conf->watch, plan.products + sum->products);
+    r = run_once(a, &there.result, conf, &one, err);
+    run_add(sum, &one);
+    if (one.writes > 0)
+        record_save(&there.result.record, out);
+    if (there.result.record.lost > 0)
+        run_hint_dependents(a, out, there.result.record.lost - 1, err);
+    return r;
+}
+
 int run_do(const struct run_algorithm *a, const struct matdir *out, const struct run_conf *conf,
            struct engine_count *ret, struct err *err)
 {
@@ -111,25 +167,12 @@ int run_do(const struct run_algorithm *a, const struct matdir *out, const struct
                                        .threads = conf->threads,
                                        .watch = conf->watch,
                                        .trace = conf->trace};
-    struct engine_count plan;
     int r = 0;
     *ret = (struct engine_count){0};
-    do {
-        /* Each turn finds at least one block more, so this ends. */
-        CLEANUP(result_fini) struct result result = {0};
-        struct engine_count one = {0};
-        r = run_plan(a, out, false, &plan, err);
-        if (r == 0)
-            r = run_result(a, out, false, &result, err);
-        if (r < 0)
-            return r;
-        watch_steps(conf->watch, plan.products + ret->products);
-        r = run_once(a, &result, &engine, &one, err);
-        run_add(ret, &one);
-        if (one.writes > 0)
-            record_save(&result.record, out);
-        if (result.record.lost > 0)
-            run_hint_dependents(a, out, result.record.lost - 1, err);
-    } while (r == -EAGAIN);
-    return r < 0 ? r : matdir_sync(out, err);
+    do
+        r = run_turn(a, out, &engine, ret, err);
+    while (r == -EAGAIN); /* each turn finds more of what another run has made, so this ends */
+    if (r == 0)
+        r = matdir_sync(out, err);
+    return r == 0 && a->spans > 0 ? sums_remove(out->path, err) : r;
 }

@@ -18,6 +18,7 @@ struct run_algorithm {
     void (*walk)(const void *x, struct result *out, struct engine *e);
     const void *x;
     bool turned, ordered, finite; /* see ops/result.h */
+    int64_t spans; /* sums that are stored on the way for each block, see ops/sum.h; or 0 */
 };
 
 /* Counts what run_do() would do with the blocks of `out` that are not there yet; with `fresh` with

@@ -151,7 +151,7 @@ static void syrk_product(struct syrk_walk *w, const int64_t index[2], int64_t k,
         engine_step(w->e, &grain_herk, &args, to, a, NULL);
     else
         engine_step(w->e, &grain_gemm, &args, to, a, b);
-    sum_added(s, &w->cut, k, w->e);
+    sum_added(s, &w->cut, k, w->e, w->out, index);
 }
 
 static void syrk_publish_mirrored(struct syrk_walk *w, int64_t i, int64_t j, struct slot *c)
@@ -181,12 +181,20 @@ static void syrk_publish(struct syrk_walk *w, int64_t i, int64_t j)
     s->c = NULL;
 }
 
-/* Whether row i of the super-block, up to C's diagonal, is there. */
-static bool syrk_row_is_done(const struct syrk_walk *w, int64_t i)
+/* Whether product k of row i of the super-block, up to C's diagonal, need not be computed. */
+static bool syrk_row_is_done(const struct syrk_walk *w, int64_t i, int64_t k)
 {
     bool done = true;
     for (int64_t j = w->j0; done && j < w->j1 && j <= i; j++)
-        done = syrk_had(w, i, j);
+        done = syrk_had(w, i, j) || sum_had(&w->cut, w->out, k, i, j);
+    return done;
+}
+
+static bool syrk_rows_are_done(const struct syrk_walk *w, int64_t k)
+{
+    bool done = true;
+    for (int64_t i = w->i0; done && i < w->i1; i++)
+        done = syrk_row_is_done(w, i, k);
     return done;
 }
 
@@ -194,12 +202,13 @@ static bool syrk_row_is_done(const struct syrk_walk *w, int64_t i)
 static void syrk_rank(struct syrk_walk *w, int64_t k)
 {
     bool diagonal = w->i0 == w->j0;
+    bool done = syrk_rows_are_done(w, k);
     for (int64_t j = w->j0; j < w->j1; j++)
-        w->panel[j - w->j0] = syrk_load(w, j, k);
+        w->panel[j - w->j0] = done ? NULL : syrk_load(w, j, k);
     for (int64_t i = w->i0; i < w->i1; i++) {
-        struct slot *a = diagonal                 ? w->panel[i - w->i0]
-                         : syrk_row_is_done(w, i) ? NULL
-                                                  : syrk_load(w, i, k);
+        struct slot *a = diagonal                    ? w->panel[i - w->i0]
+                         : syrk_row_is_done(w, i, k) ? NULL
+                                                     : syrk_load(w, i, k);
         for (int64_t j = w->j0; j < w->j1 && j <= i; j++)
             syrk_product(w, (const int64_t[]){i, j}, k, a, w->panel[j - w->j0]);
         if (!diagonal)
@@ -212,8 +221,10 @@ static void syrk_rank(struct syrk_walk *w, int64_t k)
 static void syrk_super_block(struct syrk_walk *w)
 {
     bool done = true;
-    for (int64_t i = w->i0; done && i < w->i1; i++)
-        done = syrk_row_is_done(w, i);
+    for (int64_t i = w->i0; done && i < w->i1; i++) {
+        for (int64_t j = w->j0; done && j < w->j1 && j <= i; j++)
+            done = syrk_had(w, i, j);
+    }
     if (done || !engine_goes_on(w->e))
         return;
     engine_task(w->e);
@@ -264,5 +275,6 @@ static void syrk_walk(const void *arg, struct result *out, struct engine *e)
 
 struct run_algorithm syrk_algorithm(const struct syrk *s)
 {
-    return (struct run_algorithm){.walk = syrk_walk, .x = s};
+    struct sum_cut cut = syrk_cut(s);
+    return (struct run_algorithm){.walk = syrk_walk, .x = s, .spans = sum_spans(&cut)};
 }

@@ -35,8 +35,9 @@ static const struct opts_command cmd_gemm_opts = {
         "size; D is cut as C is.\n"
         "\n"
         "Each block of C appears when it is complete, so that a run that ended for whatever reason\n"
-        "goes on with --resume. The result does not depend on --memory, --threads or how often that\n"
-        "was. A factor of 0 means that what it multiplies is not read. Factors are written as 2.5 or,\n"
+        "goes on with --resume; where A's columns are many and C is small, sums over 65,536 of them or\n"
+        "more are kept in C.sums meanwhile. The result does not depend on --memory, --threads or how\n"
+        "often that was. A factor of 0 means that what it multiplies is not read. Factors are written as 2.5 or,\n"
         "for complex types, as 1+2j." COMPUTE_TEXT,
     .item = cmd_gemm_item,
     .items = ARRAY_SIZE(cmd_gemm_item),

@@ -76,14 +76,9 @@ static void cmd_solve_fini(struct cmd_solve *s)
 static const char *cmd_solve_place(const struct cmd_call *call, struct cmd_solve *s)
 {
     const struct cmd_solve_conf *conf = call->conf;
-    const char *x = call->operand[2];
-    size_t end = strlen(x);
     if (conf->keep)
         return conf->keep;
-    while (end > 1 && x[end - 1] == '/')
-        end--;
-    if (asprintf(&s->scratch, "%.*s.factor", (int)end, x) < 0)
-        s->scratch = NULL;
+    s->scratch = matdir_beside(call->operand[2], ".factor");
     return s->scratch;
 }
 

@@ -32,8 +32,9 @@ static const struct opts_command cmd_syrk_opts = {
         "transpose. C is exactly Hermitian. A is of type float32, float64, complex64 or complex128.\n"
         "\n"
         "Each block of C appears when it is complete, so that a run that ended for whatever reason\n"
-        "goes on with --resume. The result does not depend on --memory, --threads or how often that\n"
-        "was." COMPUTE_TEXT,
+        "goes on with --resume; where what is summed over is long and C is small, sums over 65,536 of\n"
+        "it or more are kept in C.sums meanwhile. The result does not depend on --memory, --threads or\n"
+        "how often that was." COMPUTE_TEXT,
     .item = cmd_syrk_item,
     .items = ARRAY_SIZE(cmd_syrk_item),
     .operands_min = 2,

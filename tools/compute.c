@@ -4,6 +4,7 @@
 #include "ops/kernel.h"
 #include "ops/machine.h"
 #include "ops/remove.h"
+#include "ops/sums.h"
 #include "tools/output.h"
 #include "tools/pin.h"
 #include "tools/text.h"
@@ -238,7 +239,8 @@ static void compute_leave(const struct output *said, const struct matdir *out, b
     if (code != -EDOM)
         output_is_resumable(said, err);
     else if (made && inventory_load(out, false, &in, NULL) == 0 && in.count == 0)
-        (void)remove_matrix(said->path, false, NULL, &ignored, NULL);
+        (void)(remove_matrix(said->path, false, NULL, &ignored, NULL) < 0 ||
+               sums_remove(said->path, NULL) < 0);
 }
 
 int compute_is_done(const struct cmd_call *call, struct compute *c, struct err *err)
@@ -285,7 +287,9 @@ static int compute_do(struct cmd_call *call, struct compute *c, struct trace *tr
     struct engine_count n = {0};
     CLEANUP(matdir_close) struct matdir out = MATDIR_NONE;
     bool made = false;
-    int r = compute_open(call, c, &out, &made, err);
+    int r = c->algorithm.spans > 0 ? sums_check(c->path, err) : 0;
+    if (r == 0)
+        r = compute_open(call, c, &out, &made, err);
     call->output = said.path;
     if (r == 0)
         r = cmd_progress_resumable(call, c->label, "block products", err);

@@ -2,6 +2,7 @@
 
 #include "ops/inventory.h"
 #include "ops/remove.h"
+#include "ops/sums.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -51,6 +52,8 @@ int output_make(const struct output *o, const struct header *header, struct matd
     int r = output_look(o, err);
     if (r > 0 && o->force)
         r = remove_matrix(o->path, false, NULL, &count, err);
+    if (r >= 0 && o->force)
+        r = sums_remove(o->path, err);
     return r < 0 ? r : matdir_create(o->path, header, ret, err);
 }
 

@@ -5,13 +5,16 @@ import json
 import os
 import random
 import shutil
+import signal
+import subprocess
 
+import kit
 import numpy as np
 import pytest
 
-from test_engine import EPS, factor, residual, same_files, spd
-from tools_kit import (good, load, matrices, name, names, normal, plain, refused,  # noqa: F401
-                       store)
+from test_engine import EPS, factor, residual, run_killed, same_files, spd
+from tools_kit import (environ, good, load, matrices, name, names, normal, plain,  # noqa: F401
+                       program, refused, store)
 
 TYPES = ["f4", "f8", "c8", "c16"]
 
@@ -359,6 +362,80 @@ def test_a_long_sum_of_whole_numbers_is_exact(plain):
     assert (load(plain / "C") == x.T @ x + 2 * d).all()
     good("syrk", "--trans", "t", plain / "X", plain / "S")
     assert (load(plain / "S") == x.T @ x).all()
+
+
+def tall(folder):
+    """X'X of 400,000 rows: the sums of six spans of 73,728 rows are stored on the way."""
+    store(folder / "X", np.random.default_rng(6).standard_normal((400_000, 30), dtype="f4"),
+          (4096, 10))
+    words = ["--memory", "3M", "--threads", "2", folder / "X"]
+    return {"gemm": ["gemm", "--transa", "t", *words, folder / "X"],
+            "syrk": ["syrk", "--trans", "t", *words]}
+
+
+def stored_sums(out):
+    return list(out.with_name(out.name + ".sums").glob("*/block_*"))
+
+
+@pytest.mark.parametrize("operation", ["gemm", "syrk"])
+def test_a_long_sum_that_is_killed_goes_on_behind_what_it_had_read(matrices, operation):
+    words = tall(matrices)[operation]
+    plan = good(*words, "--plan", "--json", matrices / "none").json()
+    run = good(*words, "--json", matrices / "whole", "--verify").json()
+    for field in ("bytes_read", "bytes_written", "requests", "flops"):
+        assert plan[field] == run[field]
+    out, stored = matrices / "parts", 0
+    for _ in range(kit.many(50, 200)):
+        code, err = run_killed(run["run_seconds"] * random.uniform(0.2, 1), signal.SIGKILL, *words,
+                               out, "--resume")
+        assert code in (0, -2, -9), err
+        stored = len(stored_sums(out))
+        if stored > 9:
+            break
+        if code != -9:
+            good("rm", out)
+    assert stored > 9  # the first span's nine blocks need not be there, but one span's are
+    rest = good(*words, "--json", out, "--resume", "--verify").json()
+    assert rest["bytes_read"] < run["bytes_read"]
+    assert not (matrices / "parts.sums").exists()
+    for left in (n for n in names(out) if n.startswith(".bm-")):
+        os.unlink(out / left)
+    same_files(matrices / "whole", out)
+
+
+def test_a_long_sum_goes_on_when_another_run_has_finished_it(matrices):
+    """Two runs of one job: the sums that both use go with the first one that ends."""
+    words = [program("bm"), *map(str, tall(matrices)["gemm"])]
+    good(*words[1:], matrices / "whole")
+    for _ in range(kit.many(3, 30)):
+        command = [*words, matrices / "C", "--resume", "--progress", "none"]
+        slow = subprocess.Popen(command, env=environ(), stderr=subprocess.PIPE)
+        kit.wait_for(lambda: slow.poll() is not None or len(stored_sums(matrices / "C")) > 2)
+        slow.send_signal(signal.SIGSTOP)
+        good(*words[1:], matrices / "C", "--resume")
+        assert not (matrices / "C.sums").exists()
+        slow.send_signal(signal.SIGCONT)
+        _, err = slow.communicate(timeout=60)
+        assert slow.returncode == 0, err.decode()
+        same_files(matrices / "whole", matrices / "C")
+        assert sorted(p.name for p in matrices.iterdir()) == ["C", "X", "whole"]
+        good("rm", matrices / "C")
+
+
+def test_sums_on_the_way_go_with_the_result_that_they_were_for(plain):
+    words = tall(plain)["syrk"]
+    code, err = run_killed(0.05, signal.SIGINT, *words, plain / "C")
+    for number in (0, 1, 7):
+        (plain / "C.sums" / str(number)).mkdir(parents=True, exist_ok=True)
+    good(*words, plain / "C", "--force")
+    assert sorted(p.name for p in plain.iterdir()) == ["C", "X"]
+    (plain / "D.sums").mkdir()
+    store(plain / "D.sums" / "0", normal((8, 8)), (4, 4))
+    refused(7, "D.sums/0: a matrix is where sums are kept on the way", *words, plain / "D",
+            hint="another name")
+    assert not (plain / "D").exists()
+    assert names(plain / "D.sums" / "0") == sorted(["header.json"] + [
+        name((i, j)) for i in (0, 1) for j in (0, 1)])
 
 
 # --- the record of what was made ---

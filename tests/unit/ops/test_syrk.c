@@ -1,7 +1,6 @@
 #include "tests/unit/unit.h"
 
 #include "ops/kernel.h"
-#include "ops/sum.h"
 #include "ops/syrk.h"
 #include "ops/verify.h"
 #include "tests/kit/matrices.h"
@@ -109,24 +108,6 @@ static void syrk_needs_three_blocks_of_memory(void **state)
     assert_int_equal(syrk_parts(&x, &parts, NULL), -EINVAL);
 }
 
-/* How a sum is cut may depend on shapes only: it changes the bits. */
-static void sum_is_cut_where_k_is_long_and_the_result_small(void **state)
-{
-    (void)state;
-    struct sum_cut tall = sum_cut_of(1000, 1000, 1000, 1000);
-    assert_int_equal(tall.chunk, 5);
-    assert_int_equal(sum_tiles(&tall), 2);
-    struct sum_cut square = sum_cut_of(4096, 4096, 1000, 1000);
-    assert_int_equal(square.chunk, square.inner);
-    assert_int_equal(sum_tiles(&square), 1);
-    struct sum_cut brief = sum_cut_of(10, 10, 4, 1024);
-    assert_int_equal(brief.chunk, 4);
-    struct sum_cut none = sum_cut_of(10, 10, 0, 1);
-    assert_int_equal(sum_tiles(&none), 1);
-    struct sum_cut wide = sum_cut_of(1, INT64_MAX / 2, 9999, 1000);
-    assert_int_equal(wide.chunk, wide.inner);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,7 +115,6 @@ int main(void)
         cmocka_unit_test(syrk_leaves_the_upper_blocks_out_when_told_to),
         cmocka_unit_test(syrk_over_no_k_is_zero),
         cmocka_unit_test(syrk_needs_three_blocks_of_memory),
-        cmocka_unit_test(sum_is_cut_where_k_is_long_and_the_result_small),
     };
     kernel_init();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,41 @@
+#ifndef BMFS_OPS_SUMS_H
+#define BMFS_OPS_SUMS_H
+
+/* The sums of spans of k that a product keeps while it is made (ops/sum.h), so that a run goes on
+ * behind what another one had read: matrices like the result, in a directory beside it that goes
+ * when the result is complete. C.sums/0 holds what the first span adds to C, C.sums/1 the second:
+ * where they are, they are added instead of being computed.
+ *
+ * The header of each says what made the result ("made_by", see ops/job.h), and besides which sum of
+ * how many it is: "sum": [0, 16]. Nothing without that field is ever deleted here. */
+
+#include "ops/result.h"
+
+struct sums {
+    int64_t count;
+    struct matdir *m;      /* owned: of each sum; fd -1 where it is not there */
+    struct result *result; /* owned: of each, to be the result's `sums` */
+    bool whole;            /* all of them are there, if only as headers */
+};
+
+/* Whether sums can be kept beside the result that is to be at a path. 0; -EEXIST: a matrix that is
+ * none of them has the place of one; or another -errno. */
+int sums_check(const char *path, struct err *err);
+
+/* Makes the headers of `count` sums of the result where they are not there, and deletes sums of
+ * other jobs. 0 or -errno, as sums_check() too. */
+int sums_make(const struct matdir *out, int64_t count, struct err *err);
+
+/* Looks which blocks of them are there. With `fresh` none are, and no directory is needed. 0 or
+ * -errno. */
+int sums_load(const struct matdir *out, int64_t count, bool fresh, struct sums *ret,
+              struct err *err);
+
+/* Deletes all sums of the matrix at a path, whichever job made them. 0, also when there are none;
+ * or -errno. */
+int sums_remove(const char *path, struct err *err);
+
+/* Fits CLEANUP. */
+void sums_fini(struct sums *s);
+
+#endif
