@@ -70,7 +70,7 @@ static int sums_clear(const char *path, const struct header *want, struct err *e
     struct remove_count ignored;
     CLEANUP(matdir_close) struct matdir m = MATDIR_NONE;
     int r = matdir_open(path, &m, err);
-    if (r == -ENOENT) {
+    if (r == -ENOENT || r == -EINVAL) { /* matdir_create() says whether it can become one */
         err_clear(err);
         return 0;
     }

@@ -8,6 +8,7 @@
 #include "tests/kit/matrices.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,6 +282,24 @@ static void sum_is_not_taken_from_another_job(void **state)
     sum_end(&p);
 }
 
+static void sum_takes_what_a_killed_run_had_not_finished(void **state)
+{
+    struct sum_case p;
+    struct engine_count n;
+    (void)state;
+    sum_begin(&p, 2, 4);
+    CLEANUP(freep) char *dir = matdir_beside(p.c.path, ".sums");
+    CLEANUP(freep) char *one = matdir_beside(dir, "/1");
+    CLEANUP(freep) char *scratch = matdir_beside(one, "/.bm-0123456789abcdef");
+    assert_int_equal(mkdir(dir, 0777), 0);
+    assert_int_equal(mkdir(one, 0777), 0);
+    CLEANUP(closep) int fd = open(scratch, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    assert_true(fd >= 0);
+    (void)sum_make(&p, 4, &n);
+    assert_int_equal(access(dir, F_OK), -1);
+    sum_end(&p);
+}
+
 static void sum_deletes_nobody_elses_matrix(void **state)
 {
     struct sum_case p;
@@ -312,6 +331,7 @@ int main(void)
         cmocka_unit_test(sum_goes_on_behind_what_is_stored),
         cmocka_unit_test(sum_of_a_result_that_is_there_only_clears_up),
         cmocka_unit_test(sum_is_not_taken_from_another_job),
+        cmocka_unit_test(sum_takes_what_a_killed_run_had_not_finished),
         cmocka_unit_test(sum_deletes_nobody_elses_matrix),
     };
     kernel_init();
