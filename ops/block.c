@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -417,4 +416,26 @@ int64_t block_elements_max(const struct matdir *m)
     for (int a = 0; a < m->header.grid.ndim; a++)
         n *= MIN(m->header.grid.shard[a], m->header.grid.shape[a]);
     return n;
+}
+
+int block_check_size(const struct matdir *m, const int64_t *index, const struct stat *st,
+                     struct err *err)
+{
+    struct npy npy;
+    char name[NAME_FILE_SIZE];
+    const struct header *h = &m->header;
+    npy_for_block(&h->grid, h->dtype, index, &npy);
+    (void)name_file(h->grid.ndim, index, name);
+    uint64_t len = h->dtype.size;
+    for (int a = 0; a < npy.ndim; a++)
+        len *= (uint64_t)npy.shape[a];
+    if (!S_ISREG(st->st_mode))
+        return err_set(err, -EBADMSG, "%s/%s: not a file", m->path, name);
+    uint64_t size = (uint64_t)st->st_size;
+    if (size < len + NPY_HEAD_MIN || size > len + NPY_HEAD_MAX)
+        return err_set(
+            err, -EBADMSG,
+            "%s/%s: %llu bytes, its elements alone are %llu and their header at least %d", m->path,
+            name, (unsigned long long)size, (unsigned long long)len, NPY_HEAD_MIN);
+    return 0;
 }

@@ -9,6 +9,8 @@
 #include "ops/publish.h"
 #include "ops/stamps.h"
 
+#include <sys/stat.h>
+
 /* A block that is open for reading. */
 struct block {
     const struct matdir *matrix; /* borrowed */
@@ -28,6 +30,11 @@ int block_open(const struct matdir *m, const int64_t *index, struct block *ret, 
  * -ENOENT. */
 int block_open_if_there(const struct matdir *m, const int64_t *index, struct block *ret,
                         struct err *err);
+
+/* Whether a file's size can be that of a block: its elements after some npy header. 0, or -EBADMSG
+ * with what is wrong. */
+int block_check_size(const struct matdir *m, const int64_t *index, const struct stat *st,
+                     struct err *err);
 
 /* Whether a missing block is there under such a name; then the hint says so. */
 bool block_is_misnamed(const struct matdir *m, const int64_t *index, struct err *err);

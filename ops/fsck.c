@@ -4,6 +4,7 @@
 #include "matrix/name.h"
 #include "ops/block.h"
 #include "ops/inventory.h"
+#include "ops/record.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ struct fsck_run {
     const struct matdir *m;
     const struct fsck *how;
     struct fsck_result *result;
+    struct record record; /* owned: what the run that made the matrix had made */
 };
 
 static void fsck_say(const struct fsck_run *run, const struct err *err)
@@ -54,6 +56,26 @@ static int fsck_stored_crc(int fd, uint32_t *ret)
     return 1;
 }
 
+/* Holds a block's elements against what the header says was made: 1 when it says so, 0, or -errno.
+ */
+static int fsck_record(const struct fsck_run *run, const struct block *b, struct err *err)
+{
+    uint32_t real = 0;
+    int64_t made = run->record.of ? run->record.of[grid_rank(&run->m->header.grid, b->index)] : -1;
+    if (made < 0)
+        return 0;
+    int r = crc32c_fd(b->fd, b->npy.data_off, b->npy.data_len, 0, &real);
+    if (r < 0)
+        return err_errno(err, r, "cannot be read");
+    if (real == (uint32_t)made)
+        return 1;
+    (void)err_set(err, -EBADMSG,
+                  "not what the run made that the header speaks of: its elements have the CRC-32C "
+                  "%08x, they had %08x",
+                  real, (unsigned)made);
+    return -EBADMSG;
+}
+
 static int fsck_read(const struct fsck_run *run, const struct block *b, struct err *err)
 {
     uint32_t stored = 0;
@@ -66,12 +88,13 @@ static int fsck_read(const struct fsck_run *run, const struct block *b, struct e
     r = fsck_stored_crc(b->fd, &stored);
     if (r < 0)
         return err_errno(err, r, "its CRC-32C cannot be asked for");
-    if (r == 0)
-        run->result->unchecked++;
-    else if (real != stored)
+    if (r == 1 && real != stored)
         return err_set(err, -EBADMSG, "the bytes have the CRC-32C %08x, stored with them is %08x",
                        real, stored);
-    return 0;
+    int made = fsck_record(run, b, err);
+    if (r == 0 && made == 0)
+        run->result->unchecked++;
+    return MIN(made, 0);
 }
 
 /* Opens a block, which checks its npy header against that of the matrix, and reads it. */
@@ -88,29 +111,14 @@ static int fsck_deep(const struct fsck_run *run, const int64_t *index, struct er
                  : 0;
 }
 
-/* Whether a block's size can be: its elements after some npy header. */
 static int fsck_size(const struct fsck_run *run, const int64_t *index, struct err *err)
 {
     struct stat st;
-    struct npy npy;
     char name[NAME_FILE_SIZE];
-    const struct header *h = &run->m->header;
-    npy_for_block(&h->grid, h->dtype, index, &npy);
-    (void)name_file(h->grid.ndim, index, name);
-    uint64_t len = h->dtype.size;
-    for (int a = 0; a < npy.ndim; a++)
-        len *= (uint64_t)npy.shape[a];
+    (void)name_file(run->m->header.grid.ndim, index, name);
     if (fstatat(run->m->fd, name, &st, 0) < 0)
         return err_errno(err, -errno, "%s/%s", run->m->path, name);
-    if (!S_ISREG(st.st_mode))
-        return err_set(err, -EBADMSG, "%s/%s: not a file", run->m->path, name);
-    uint64_t size = (uint64_t)st.st_size;
-    if (size < len + NPY_HEAD_MIN || size > len + NPY_HEAD_MAX)
-        return err_set(
-            err, -EBADMSG,
-            "%s/%s: %llu bytes, its elements alone are %llu and their header at least %d",
-            run->m->path, name, (unsigned long long)size, (unsigned long long)len, NPY_HEAD_MIN);
-    return 0;
+    return block_check_size(run->m, index, &st, err);
 }
 
 /* A block that has gone since it was listed is no fault of the matrix. */
@@ -132,9 +140,11 @@ int fsck_matrix(const struct matdir *m, const struct fsck *how, struct fsck_resu
                 struct err *err)
 {
     CLEANUP(inventory_fini) struct inventory in = {0};
-    const struct fsck_run run = {.m = m, .how = how, .result = ret};
+    struct fsck_run run = {.m = m, .how = how, .result = ret};
     *ret = (struct fsck_result){0};
     int r = inventory_load(m, false, &in, err);
+    if (r == 0 && how->deep)
+        r = record_init(m, &run.record, err);
     if (r < 0)
         return r;
     ret->blocks = (int64_t)in.count;
@@ -148,5 +158,6 @@ int fsck_matrix(const struct matdir *m, const struct fsck *how, struct fsck_resu
         fsck_block(&run, in.rank[i]);
         watch_done(m->watch, 1);
     }
+    record_fini(&run.record);
     return 0;
 }

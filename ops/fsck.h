@@ -24,7 +24,8 @@ struct fsck_result {
 
 /* Checks one matrix: the names in its directory and the sizes of its blocks; with `deep` the blocks
  * themselves. Where the CRC-32C that was stored with a block can be had (on a mount, as the
- * extended attribute user.bmfs.crc32c), the bytes are held against it. 0 whatever was found, or
+ * extended attribute user.bmfs.crc32c), the bytes are held against it; where the header says what a
+ * run made (ops/record.h), the elements against that. 0 whatever was found, or
  * -errno when the check could not go on. */
 int fsck_matrix(const struct matdir *m, const struct fsck *how, struct fsck_result *ret,
                 struct err *err);

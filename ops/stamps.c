@@ -1,6 +1,7 @@
 #include "ops/stamps.h"
 
 #include "matrix/name.h"
+#include "ops/block.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -48,8 +49,9 @@ static uint64_t stamps_etag(const struct matdir *m, const char *name)
     return stamps_of_etag(etag, getxattr(path, STAMPS_ETAG, etag, sizeof(etag)));
 }
 
-/* 0 with 0 in *ret for a missing block. */
-static int stamps_look(const struct matdir *m, const int64_t *index, uint64_t *ret)
+/* 0 with 0 in *ret for a missing block. A block that was cut short is an error here, before
+ * anything is made of the others. */
+static int stamps_look(const struct matdir *m, const int64_t *index, uint64_t *ret, struct err *err)
 {
     struct stat st;
     char name[NAME_FILE_SIZE];
@@ -58,9 +60,9 @@ static int stamps_look(const struct matdir *m, const int64_t *index, uint64_t *r
     if (*ret)
         return 0;
     if (fstatat(m->fd, name, &st, 0) != 0)
-        return errno == ENOENT ? 0 : -errno;
+        return errno == ENOENT ? 0 : err_errno(err, -errno, "%s/%s", m->path, name);
     *ret = stamps_of_file(&st);
-    return 0;
+    return block_check_size(m, index, &st, err);
 }
 
 /* The same of an open block. */
@@ -97,10 +99,10 @@ int stamps_take(const struct matdir *m, enum stamps_part part, struct stamps *re
         return err_set(err, -ENOMEM, "%s: out of memory", m->path);
     size_t at = 0;
     for (bool more = grid_first(g, index); more; more = grid_next(g, index), at++) {
-        int r = stamps_wanted(part, index) ? stamps_look(m, index, &s.of[at]) : 0;
+        int r = stamps_wanted(part, index) ? stamps_look(m, index, &s.of[at], err) : 0;
         if (r < 0) {
             stamps_fini(&s);
-            return err_errno(err, r, "%s: cannot look at its blocks", m->path);
+            return r;
         }
     }
     s.digest = stamps_hash(s.digest, s.of, at * sizeof(*s.of));

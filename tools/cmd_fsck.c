@@ -34,8 +34,9 @@ static const struct opts_command cmd_fsck_opts = {
         "is a block of the grid, and whether the sizes of blocks can be. This reads no block.\n"
         "\n"
         "With --deep each block is read as a whole: its npy header must fit the matrix, and on a mount\n"
-        "its bytes must have the CRC-32C that was stored with them. Blocks that other programs wrote\n"
-        "have none; they are counted as unchecked.\n"
+        "its bytes must have the CRC-32C that was stored with them. Results of bm-gemm and the like\n"
+        "are held against what the run made. Where nothing is known of a block it is counted as\n"
+        "unchecked.\n"
         "\n"
         "Each fault is a line on standard output. Missing blocks are no fault. Nothing is changed.",
     .item = cmd_fsck_item,

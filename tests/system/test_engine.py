@@ -374,6 +374,14 @@ def test_resume_refuses_an_input_that_was_made_anew(plain):
     good("chol", "--force", plain / "A", plain / "L")
 
 
+def test_an_input_that_was_cut_short_is_refused_before_anything_is_made(plain):
+    store(plain / "A", spd(60), (20, 20))
+    os.truncate(plain / "A" / "block_2_1", 3000)
+    refused(2, "A/block_2_1: 3000 bytes", "chol", plain / "A", plain / "L")
+    refused(2, "A/block_2_1: 3000 bytes", "gemm", plain / "A", plain / "A", plain / "C")
+    assert names(plain) == ["A"]
+
+
 def test_an_input_that_vanishes_or_changes_ends_the_run_with_its_name(plain):
     for what, code, says in [(os.unlink, 6, "the block is missing"),
                              (os.utime, 5, "the block changed while the run worked on it")]:

@@ -94,3 +94,17 @@ def test_a_turned_bit_in_the_store_is_found(dir_bucket, tmp_path):
         good("fsck", m.path)
         lines = faults("--deep", m.path)
         assert len(lines) == 1 and "A/block_0_0" in lines[0] and "CRC-32C" in lines[0]
+
+
+def test_a_block_of_a_result_that_is_another_is_a_fault(tmp_path):
+    """Also where nothing is stored with the bytes: the header says what the run had made."""
+    store(tmp_path / "A", normal((8, 8)), (4, 4))
+    good("gemm", tmp_path / "A", tmp_path / "A", tmp_path / "C")
+    report = good("fsck", "--deep", "--json", tmp_path / "C").json()
+    assert report["blocks_unchecked"] == 0
+    os.unlink(tmp_path / "C/block_1_0")
+    np.save(tmp_path / "block", normal((4, 4), 99))
+    os.rename(tmp_path / "block.npy", tmp_path / "C/block_1_0")
+    good("fsck", tmp_path / "C")
+    (line,) = faults("--deep", tmp_path / "C")
+    assert "C/block_1_0: not what the run made" in line
