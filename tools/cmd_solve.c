@@ -90,8 +90,8 @@ static int cmd_solve_factor(struct cmd_call *call, struct cmd_solve *s, struct e
     s->part = (struct cmd_call){.cmd = call->cmd, .conf = call->conf};
     s->a = s->l;
     s->l = MATDIR_NONE;
-    s->l.path = path ? strdup(path) : NULL;
-    if (!s->l.path)
+    s->l.path = strdup(s->a.path); /* what is wrong with the factor is wrong with A */
+    if (!path || !s->l.path)
         return err_set(err, -ENOMEM, "out of memory");
     int r = factor_init(call->conf, &s->a, path, &s->compute, &s->factor, err);
     if (r == 0 && header_copy(&s->factor.compute.header, &s->l.header) < 0)
@@ -181,7 +181,7 @@ static void cmd_solve_title(const struct cmd_call *call, const char *what, const
 static int cmd_solve_run_factor(struct cmd_call *call, struct cmd_solve *s, struct err *err)
 {
     s->part.report.root = cJSON_CreateObject();
-    cmd_solve_title(call, "factor", s->l.path);
+    cmd_solve_title(call, "factor", s->factor.compute.path);
     int r = factor_run(&s->part, &s->factor, err);
     report_item(&call->report, "factor", TAKE(s->part.report.root));
     return r;
@@ -191,7 +191,7 @@ static int cmd_solve_run_factor(struct cmd_call *call, struct cmd_solve *s, stru
 static int cmd_solve_open_factor(struct cmd_solve *s, struct err *err)
 {
     struct matdir made = MATDIR_NONE;
-    int r = matdir_open(s->l.path, &made, err);
+    int r = matdir_open(s->factor.compute.path, &made, err);
     if (r < 0)
         return r;
     matdir_close(&s->l);

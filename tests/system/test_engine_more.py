@@ -260,6 +260,15 @@ def test_solve_factors_a_matrix_first(matrices, options):
     assert (load(m / "Y") == x).all()
 
 
+def test_solve_says_what_does_not_fit_of_the_matrix_that_was_given(plain):
+    store(plain / "A", spd(24, "c16"), (8, 8))
+    for number, (b, says) in enumerate([
+            (normal((24, 3)), "types differ: {}/A is complex128"),
+            (normal((23, 3), dtype="c16"), "23 rows, where {}/A has 24")]):
+        store(plain / f"B{number}", b, (8, 8))
+        refused(2, says.format(plain), "solve", plain / "A", plain / f"B{number}", plain / "X")
+
+
 def test_solve_keeps_the_factor_where_it_is_told_to(plain):
     store(plain / "A", spd(30), (8, 8))
     store(plain / "B", normal((30, 2)), (8, 2))
