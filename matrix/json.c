@@ -105,6 +105,19 @@ static bool json_is_number(const char *text, bool *ret_whole)
     return good && *end == '\0';
 }
 
+/* Whether a number, if not `whole` in the text, is written as an integer: cJSON writes 15 digits,
+ * and 17 where those are another number. */
+static bool json_becomes_whole(double v)
+{
+    char text[JSON_NUMBER_MAX];
+    bool whole = false;
+    (void)snprintf(text, sizeof(text), "%.15g", v);
+    if (strtod(text, NULL) == v)
+        return false; /* if it is whole in 15 digits it is not above 2^53 */
+    (void)snprintf(text, sizeof(text), "%.17g", v);
+    return json_is_number(text, &whole) && whole;
+}
+
 static int json_scan_number(struct json_scan *s)
 {
     static const char part[] = "+-.0123456789Ee"; /* all that cJSON takes for a number's */
@@ -122,7 +135,7 @@ static int json_scan_number(struct json_scan *s)
     double v = strtod(token, NULL);
     if (!isfinite(v))
         return json_refuse(s, "a number too large for a double");
-    if (whole && fabs(v) > (double)JSON_INT_MAX)
+    if (fabs(v) > (double)JSON_INT_MAX && (whole || json_becomes_whole(v)))
         return json_refuse(s, "an integer above 2^53 - 1, which could not be kept exactly");
     s->pos += n;
     return 0;

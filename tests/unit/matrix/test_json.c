@@ -33,6 +33,8 @@ static void json_prints_what_it_reads(void **state)
          "-0]"},
         {"[9007199254740991, -9007199254740991, 100000000000000000000.0]",
          "[9007199254740991, -9007199254740991, 1e+20]"},
+        {"[9007199254741000.0, 1e16, 14444444444444392.304e9]",
+         "[9.007199254741e+15, 1e+16, 1.4444444444444392e+25]"},
         {"\"\\u00e9\\ud83d\\ude00\\/\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u001f\"",
          "\"\u00e9\U0001f600/\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u001f\""},
         {"\"\u00e9\U0001f600\xf4\x8f\xbf\xbf\xed\x9f\xbf\xe0\xa0\x80\x7f\"",
@@ -83,6 +85,7 @@ static void json_refuses_what_it_could_not_keep_and_says_where(void **state)
         {"[-1e400]", "too large for a double"},
         {"[9007199254740992]", "byte 1: an integer above 2^53 - 1"},
         {"[9007199254740993]", "an integer above 2^53 - 1"},
+        {"[14444444444444392.304]", "an integer above 2^53 - 1"}, /* as it would be written */
         {"[-18446744073709551615]", "an integer above 2^53 - 1"},
         {"[1111111111111111111111111111111111111111111111111111111111111111]",
          "a number of too many characters"},
