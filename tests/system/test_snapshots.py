@@ -113,6 +113,23 @@ def test_a_child_process_does_not_publish_its_parents_half_done_update(two):
     assert (np.load(other) == 3).all()
 
 
+def test_what_two_write_at_once_is_stored_when_it_is_whole(two):
+    """They share the file as anywhere: the second one empties what the first has written."""
+    path, other = two
+    body = kit.npy(np.full(SHAPE, 4.0))
+    first = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    os.write(first, body)
+    second = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    os.write(second, body[:len(body) // 2])
+    with pytest.raises(OSError) as e:
+        os.close(first)
+    assert e.value.errno == errno.EINVAL
+    assert (np.load(other) == 1).all()
+    os.write(second, body[len(body) // 2:])
+    os.close(second)
+    assert (np.load(other) == 4).all()
+
+
 def test_parallel_readers_never_see_a_mixture(two):
     one, other = two
     stop = threading.Event()
