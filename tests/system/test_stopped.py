@@ -210,6 +210,28 @@ def test_a_signal_ends_a_wait(s3_bucket, server, tmp_path):
             os.kill(gateway(server), signal.SIGCONT)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_ends_a_wait_after_a_stop(s3_bucket, server, tmp_path, number):
+    """The kernel tells of one signal only for each request."""
+    kit.put_matrix(s3_bucket, "A", np.zeros((SIDE, SIDE)), (SIDE, SIDE))
+    with kit.Mount(s3_bucket, tmp_path) as m:
+        os.kill(gateway(server), signal.SIGSTOP)
+        try:
+            reader = subprocess.Popen(["cat", m.path / "A/block_0_0"], stdout=subprocess.DEVNULL)
+            time.sleep(0.3)
+            reader.send_signal(signal.SIGSTOP)
+            time.sleep(0.3)
+            reader.send_signal(signal.SIGCONT)
+            time.sleep(0.3)
+            assert reader.poll() is None
+            reader.send_signal(number)
+            begun = time.monotonic()
+            assert reader.wait(timeout=20) == -number
+            assert time.monotonic() - begun < 2
+        finally:
+            os.kill(gateway(server), signal.SIGCONT)
+
+
 def test_a_stop_ends_no_wait(s3_bucket, server, tmp_path):
     """Ctrl-Z, or a batch system that suspends a job: it goes on where it was."""
     block = np.arange(SIDE * SIDE, dtype="f8").reshape(SIDE, SIDE)
