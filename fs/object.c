@@ -19,7 +19,7 @@ enum {
 struct object_latest {
     uint64_t key; /* 0: empty */
     struct store_stat stat;
-    int64_t stored_ms; /* when this mount has stored it; 0: it has not */
+    int64_t stored_ns; /* when this mount has stored it; 0: it has not */
 };
 
 struct object {
@@ -197,7 +197,7 @@ void objects_note_latest(struct objects *os, const char *key, const struct store
     struct object_latest *l = objects_latest_slot(os, key, &hash);
     LOCK_SCOPE(&os->mu);
     if (stat)
-        *l = (struct object_latest){.key = hash, .stat = *stat, .stored_ms = clock_ms()};
+        *l = (struct object_latest){.key = hash, .stat = *stat, .stored_ns = clock_ns()};
     else if (l->key == hash)
         l->key = 0;
 }
@@ -209,15 +209,15 @@ static void objects_learn(struct objects *os, const char *key, const struct stor
     struct object_latest *l = objects_latest_slot(os, key, &hash);
     LOCK_SCOPE(&os->mu);
     bool same = l->key == hash && strcmp(l->stat.etag, stat->etag) == 0;
-    *l = (struct object_latest){.key = hash, .stat = *stat, .stored_ms = same ? l->stored_ms : 0};
+    *l = (struct object_latest){.key = hash, .stat = *stat, .stored_ns = same ? l->stored_ns : 0};
 }
 
-void objects_note_absent(struct objects *os, const char *key, int64_t asked_ms)
+void objects_note_absent(struct objects *os, const char *key, int64_t asked_ns)
 {
     uint64_t hash = 0;
     struct object_latest *l = objects_latest_slot(os, key, &hash);
     LOCK_SCOPE(&os->mu);
-    if (l->key == hash && l->stored_ms < asked_ms)
+    if (l->key == hash && l->stored_ns < asked_ns)
         l->key = 0;
 }
 
@@ -226,7 +226,7 @@ bool objects_stored(struct objects *os, const char *key, struct store_stat *ret)
     uint64_t hash = 0;
     const struct object_latest *l = objects_latest_slot(os, key, &hash);
     LOCK_SCOPE(&os->mu);
-    if (l->key != hash || l->stored_ms == 0)
+    if (l->key != hash || l->stored_ns == 0)
         return false;
     *ret = l->stat;
     return true;

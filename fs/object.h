@@ -64,8 +64,8 @@ void objects_note_latest(struct objects *os, const char *key, const struct store
 /* The version of a key that this mount has stored, if nothing else has been heard of it since. */
 bool objects_stored(struct objects *os, const char *key, struct store_stat *ret);
 
-/* The store has answered that there is no such key, to a question that was asked at `asked_ms`. */
-void objects_note_absent(struct objects *os, const char *key, int64_t asked_ms);
+/* The store has answered that there is no such key, to a question that was asked at `asked_ns`. */
+void objects_note_absent(struct objects *os, const char *key, int64_t asked_ns);
 
 /* True when objects_open() would find bytes of this version at hand. Looks at the disk. */
 bool objects_has(struct objects *os, const char *key, const char *etag);

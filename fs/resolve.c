@@ -483,11 +483,11 @@ static int resolve_ask_block(struct folder *d, const struct place *place, pid_t 
     struct object *o = NULL;
     struct node *n = NULL;
     uint64_t size = 0;
-    int64_t asked_ms = clock_ms();
+    int64_t asked_ns = clock_ns();
     CLEANUP(freep) char *key = fs_key(d->fs, d->path, place->obj);
     int r = key ? resolve_current(d, key, place, &o, err) : -ENOMEM;
     if (r == -ENOENT)
-        objects_note_absent(d->fs->objects, key, asked_ms);
+        objects_note_absent(d->fs->objects, key, asked_ns);
     if (r == 0)
         r = resolve_view_size(o, place->view, &size, err);
     if (r == 0) {
@@ -557,12 +557,12 @@ static int resolve_ask_plain(struct folder *d, const char *name, pid_t tid, stru
     if (!key)
         return -ENOMEM;
     struct resolve_list l = {.key = key, .len = strlen(key)};
-    int64_t asked_ms = clock_ms();
+    int64_t asked_ns = clock_ns();
     int r = resolve_list(d->fs->store, &l, err);
     if (r < 0)
         return r;
     if (!l.is_file)
-        objects_note_absent(d->fs->objects, key, asked_ms);
+        objects_note_absent(d->fs->objects, key, asked_ns);
     LOCK_SCOPE(&d->fs->mu);
     struct folder *child =
         l.is_dir ? folder_get_child_locked(d, name) : folder_find_child_locked(d, name);

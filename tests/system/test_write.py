@@ -284,3 +284,18 @@ def test_a_block_replaced_before_its_old_bytes_were_fetched_says_so(s3_bucket, t
         assert failed.value.errno == errno.ESTALE
         assert "somebody else has stored it" in m.errors()
         assert (m.path / "A/block_0_0").read_bytes() == theirs
+
+
+def test_a_file_that_was_made_and_removed_elsewhere_is_made_anew(dir_bucket, tmp_path):
+    """All within a millisecond: what the store says last counts."""
+    with kit.Mount(dir_bucket, tmp_path) as m:
+        folder = m.path / "d"
+        folder.mkdir()
+        (folder / "kept").write_bytes(b"x")
+        for i in range(kit.many(200, 5000)):
+            with open(folder / f"f{i}", "xb"):
+                pass
+            dir_bucket.delete(f"{kit.PREFIX}d/f{i}")
+            with open(folder / f"f{i}", "ab") as f:
+                f.write(b"new")
+            assert dir_bucket.get(f"{kit.PREFIX}d/f{i}") == b"new"

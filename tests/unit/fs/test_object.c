@@ -422,6 +422,23 @@ static void object_all_says_why_not(void **state)
     assert_non_null(strstr(lab.err.msg, "read k"));
 }
 
+/* What is stored, removed by others and asked for, all within a millisecond. */
+static void object_that_was_stored_is_gone_when_the_store_says_so_later(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct store_stat stat = {.etag = "\"e\"", .size = 1};
+    struct store_stat got;
+    for (int i = 0; i < 100; i++) {
+        int64_t before = clock_ns();
+        objects_note_latest(lab.fs->objects, "k", &stat);
+        objects_note_absent(lab.fs->objects, "k", before);
+        assert_true(objects_stored(lab.fs->objects, "k", &got));
+        objects_note_absent(lab.fs->objects, "k", clock_ns() + 1);
+        assert_false(objects_stored(lab.fs->objects, "k", &got));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,6 +462,7 @@ int main(void)
         cmocka_unit_test(object_adopted_is_not_fetched),
         cmocka_unit_test(object_that_failed_is_not_given_to_the_next),
         cmocka_unit_test(object_all_says_why_not),
+        cmocka_unit_test(object_that_was_stored_is_gone_when_the_store_says_so_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
