@@ -182,14 +182,14 @@ static int engine_run_load(const struct engine_move *m, struct tile *ret, struct
     return m->flags & ENGINE_FINITE ? engine_run_check(from, index, turned, *ret, err) : 0;
 }
 
-/* What is kept on the way may be gone: a run of the same job that has ended removed it. Whoever
+/* What was kept on the way may be gone: a run of the same job that has ended removed it. Whoever
  * meets that looks again what is there. */
-static int engine_run_code(const struct engine_move *m, int r, struct err *err)
+static int engine_run_load_code(const struct engine_move *m, int r, struct err *err)
 {
     bool scratch = m->result && m->result->scratch;
     if (scratch && (r == -ENOENT || r == -ESTALE))
         return -EAGAIN;
-    if (scratch && r == -EBADMSG)
+    if (scratch && r < 0)
         err_hint(err, "remove it, and --resume makes it again");
     return r;
 }
@@ -218,7 +218,7 @@ static void engine_run_load_locked(struct engine_thread *t, struct engine_move *
     struct tile tile = m->slot->tile;
     (void)pthread_mutex_unlock(&e->mu);
     int64_t start = clock_ns();
-    int r = engine_run_code(m, engine_run_load(m, &tile, &err), &err);
+    int r = engine_run_load_code(m, engine_run_load(m, &tile, &err), &err);
     trace_event(e->conf.trace, t->row, "read", engine_run_what(m, what), start, clock_ns());
     (void)pthread_mutex_lock(&e->mu);
     m->slot->tile = tile;
@@ -305,9 +305,13 @@ static void engine_run_store_locked(struct engine_thread *t, struct engine_move 
         return;
     (void)pthread_mutex_unlock(&e->mu);
     int64_t start = clock_ns();
-    int r = engine_run_code(m, engine_run_store_in_order(e, m, &p, &err), &err);
+    int r = engine_run_store_in_order(e, m, &p, &err);
     trace_event(e->conf.trace, t->row, "write", engine_run_what(m, what), start, clock_ns());
     (void)pthread_mutex_lock(&e->mu);
+    if (r < 0 && m->result->scratch) { /* the run goes on without */
+        m->result->absent = true;
+        return;
+    }
     if (r < 0) {
         e->halted = true;
         engine_fail_locked(e, r, &err);

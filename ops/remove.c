@@ -14,13 +14,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { REMOVE_NAMES_MAX = 1 << 30 }; /* bytes of names of one matrix */
+enum {
+    REMOVE_NAMES_MAX = 1 << 30, /* bytes of names of one matrix */
+    REMOVE_TRIES = 5,           /* while others store */
+};
 
 /* What is in the way of a directory's removal. Names are gathered before the first one is deleted,
  * for a listing under way need not show what else changes. */
 struct remove {
     char *path;          /* without slashes at its end */
     bool dry_run;        /* only count */
+    bool remains;        /* it need be no matrix any more */
     struct watch *watch; /* borrowed, or NULL */
     int fd;              /* the directory */
     struct buf blocks;   /* names, each with its NUL */
@@ -72,7 +76,7 @@ static int remove_open(const char *path, struct remove *rm, struct err *err)
     rm->path = strndup(path, len);
     if (!rm->path)
         return err_set(err, -ENOMEM, "out of memory");
-    int r = matdir_identify(rm->path, &id, err);
+    int r = rm->remains ? 0 : matdir_identify(rm->path, &id, err);
     matdir_id_fini(&id);
     if (r < 0)
         return r;
@@ -173,4 +177,16 @@ int remove_matrix(const char *path, bool dry_run, struct watch *watch, struct re
 {
     struct remove rm = REMOVE_INIT(dry_run, watch);
     return remove_run(path, true, &rm, ret, err);
+}
+
+int remove_remains(const char *path, struct err *err)
+{
+    int r = -ENOTEMPTY;
+    for (int i = 0; i < REMOVE_TRIES && (r == -ENOTEMPTY || r == -EEXIST); i++) {
+        struct remove_count ignored;
+        struct remove rm = REMOVE_INIT(false, NULL);
+        rm.remains = true;
+        r = remove_run(path, true, &rm, &ignored, err);
+    }
+    return r == -ENOENT ? 0 : r;
 }

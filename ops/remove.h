@@ -22,4 +22,8 @@ int remove_blocks(const char *path, bool dry_run, struct watch *watch, struct re
 int remove_matrix(const char *path, bool dry_run, struct watch *watch, struct remove_count *ret,
                   struct err *err);
 
+/* The same where the header may be gone, and while others store and delete there, too: what is gone
+ * is no error. For what the caller has made himself. */
+int remove_remains(const char *path, struct err *err);
+
 #endif

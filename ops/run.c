@@ -121,58 +121,53 @@ static void run_add(struct engine_count *sum, const struct engine_count *c)
     sum->kernel_ns += c->kernel_ns;
 }
 
-/* Sums are a help and no part of the result: who may not write beside it goes without. */
-static int run_make_sums(const struct run_algorithm *a, const struct matdir *out, bool *ret_made,
-                         struct err *err)
+/* Sums are a help and no part of the result: that they cannot be removed is no failure. */
+static void run_clear_up(const struct matdir *out, struct sums *sums, struct err *note)
 {
-    int r = a->spans > 0 ? sums_make(out, a->spans, err) : 0;
-    *ret_made = r == 0;
-    if (r != -EACCES && r != -EPERM && r != -EROFS)
-        return r;
-    err_clear(err);
-    return 0;
+    if (sums_finish(out, sums, note) < 0)
+        err_hint(note, "%s is complete", out->path);
 }
 
 /* One turn: what is not there when it begins. -EAGAIN: another one must follow. */
 static int run_turn(const struct run_algorithm *a, const struct matdir *out,
-                    const struct engine_conf *conf, struct engine_count *sum, struct err *err)
+                    const struct run_conf *conf, struct engine_count *sum, struct err *err)
 {
+    const struct engine_conf engine = {.memory = conf->memory,
+                                       .threads = conf->threads,
+                                       .watch = conf->watch,
+                                       .trace = conf->trace};
     CLEANUP(run_there_fini) struct run_there there = {0};
     struct engine_count plan;
     struct engine_count one = {0};
-    bool sums = true;
     int r = run_plan(a, out, false, &plan, err);
-    if (r == 0 && plan.tasks > 0)
-        r = run_make_sums(a, out, &sums, err);
+    if (r == 0 && plan.tasks > 0 && a->spans > 0)
+        sums_make(out, a->spans);
     if (r == 0)
-        r = run_look(a, out, false, sums, &there, err);
+        r = run_look(a, out, false, true, &there, err);
     if (r < 0)
         return r;
-    if (plan.tasks > 0 && there.sums.count > 0 && !there.sums.whole)
-        return -EAGAIN; /* another run has just removed some */
-    watch_steps(conf->watch, plan.products + sum->products);
-    r = run_once(a, &there.result, conf, &one, err);
+    sums_only_there(&there.sums);
+    watch_steps(conf->watch, plan.products + watch_so_far(conf->watch));
+    r = run_once(a, &there.result, &engine, &one, err);
     run_add(sum, &one);
     if (one.writes > 0)
         record_save(&there.result.record, out);
     if (there.result.record.lost > 0)
         run_hint_dependents(a, out, there.result.record.lost - 1, err);
+    if (r == 0)
+        r = matdir_sync(out, err);
+    if (r == 0 && a->spans > 0)
+        run_clear_up(out, &there.sums, conf->note);
     return r;
 }
 
 int run_do(const struct run_algorithm *a, const struct matdir *out, const struct run_conf *conf,
            struct engine_count *ret, struct err *err)
 {
-    const struct engine_conf engine = {.memory = conf->memory,
-                                       .threads = conf->threads,
-                                       .watch = conf->watch,
-                                       .trace = conf->trace};
     int r = 0;
     *ret = (struct engine_count){0};
     do
-        r = run_turn(a, out, &engine, ret, err);
-    while (r == -EAGAIN); /* each turn finds more of what another run has made, so this ends */
-    if (r == 0)
-        r = matdir_sync(out, err);
-    return r == 0 && a->spans > 0 ? sums_remove(out->path, err) : r;
+        r = run_turn(a, out, conf, ret, err);
+    while (r == -EAGAIN); /* each turn finds more that another run has made, or removed */
+    return r;
 }

@@ -10,6 +10,7 @@ struct run_conf {
     int threads;
     struct watch *watch; /* borrowed, or NULL */
     struct trace *trace; /* borrowed, or NULL */
+    struct err *note;    /* borrowed, or NULL: set when all is done but something was left behind */
 };
 
 /* An algorithm: its loop nest, and how the result is to be treated. */

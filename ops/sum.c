@@ -96,7 +96,7 @@ void sum_added(struct sum *s, const struct sum_cut *cut, int64_t k, struct engin
         return;
     if (sum_had(cut, out, k, index[0], index[1]))
         s->span = engine_reload(e, stored, index[0], index[1]);
-    else if (stored)
+    else if (stored && !stored->absent)
         engine_publish(e, stored, index[0], index[1], s->span);
     sum_add(e, s->c, &s->span);
 }

@@ -19,17 +19,29 @@ static const char sums_field[] = "sum";
 
 /* --- names and headers --- */
 
-/* "C.sums", or "C.sums/3"; for the caller to free. NULL without memory. */
-static char *sums_dir(const char *path)
+/* Whether the directory that a path leads to lies on the same file system as the one around it:
+ * else it is the root of a mount, and what lies beside it is elsewhere. */
+static bool sums_fits_beside(const char *real)
 {
-    return matdir_beside(path, ".sums");
+    struct stat own;
+    struct stat around;
+    CLEANUP(freep) char *parent = matdir_beside(real, "/..");
+    return parent && stat(real, &own) == 0 && stat(parent, &around) == 0 &&
+           own.st_dev == around.st_dev;
 }
 
-static char *sums_path(const char *path, int64_t number)
+/* "C.sums", whichever way leads to C; for the caller to free. NULL where there is no place. */
+static char *sums_dir(const char *path)
 {
-    char *name = NULL;
-    CLEANUP(freep) char *dir = sums_dir(path);
-    return dir && asprintf(&name, "%s/%lld", dir, (long long)number) >= 0 ? name : NULL;
+    CLEANUP(freep) char *real = realpath(path, NULL);
+    return real && sums_fits_beside(real) ? matdir_beside(real, ".sums") : NULL;
+}
+
+/* "C.sums/3" */
+static char *sums_path(const char *dir, int64_t number)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%lld", dir, (long long)number) >= 0 ? path : NULL;
 }
 
 /* The header of a sum of `out`. 0 or -ENOMEM. */
@@ -38,15 +50,16 @@ static int sums_header(const struct matdir *out, int64_t number, int64_t count, 
     const int of[] = {(int)number, (int)count};
     const struct cJSON *made_by = header_extra(&out->header, sums_job);
     struct cJSON *job = made_by ? cJSON_Duplicate(made_by, true) : cJSON_CreateObject();
-    int r = header_copy(&out->header, ret);
+    struct header h = {.grid = out->header.grid, .dtype = out->header.dtype};
+    int r = -ENOMEM;
     cJSON_DeleteItemFromObjectCaseSensitive(job, "crc32c"); /* of the result's blocks */
-    if (r == 0 && !cJSON_AddItemToObject(job, sums_field, cJSON_CreateIntArray(of, 2)))
-        r = -ENOMEM;
-    if (r == 0)
-        r = header_set_extra(ret, sums_job, &job);
+    if (cJSON_AddItemToObject(job, sums_field, cJSON_CreateIntArray(of, 2)))
+        r = header_set_extra(&h, sums_job, &job);
     cJSON_Delete(job);
     if (r < 0)
-        header_fini(ret);
+        header_fini(&h);
+    else
+        *ret = h;
     return r;
 }
 
@@ -57,94 +70,95 @@ static bool sums_is_one(const struct header *h)
 
 /* --- making --- */
 
-static int sums_refuse(const char *path, struct err *err)
+/* Whether the sum at a path is there, after what is there of another job was deleted. */
+static bool sums_is_there(const char *path, const struct header *want)
 {
-    (void)err_set(err, -EEXIST, "%s: a matrix is where sums are kept on the way", path);
-    err_hint(err, "give it another name, or the result");
-    return -EEXIST;
-}
-
-/* What is at the path of a sum: 1: it is there; 0: nothing is, any more; or -errno. */
-static int sums_clear(const char *path, const struct header *want, struct err *err)
-{
-    struct remove_count ignored;
     CLEANUP(matdir_close) struct matdir m = MATDIR_NONE;
-    int r = matdir_open(path, &m, err);
-    if (r == -ENOENT || r == -EINVAL) { /* matdir_create() says whether it can become one */
-        err_clear(err);
-        return 0;
-    }
-    if (r < 0)
-        return r;
+    if (matdir_open(path, &m, NULL) < 0)
+        return false;
     if (job_check(path, &m.header, want, NULL) == 0)
-        return 1;
-    return sums_is_one(&m.header) ? remove_matrix(path, false, NULL, &ignored, err)
-                                  : sums_refuse(path, err);
+        return true;
+    if (sums_is_one(&m.header))
+        (void)remove_remains(path, NULL);
+    return false;
 }
 
-static int sums_make_one(const struct matdir *out, int64_t number, int64_t count, struct err *err)
+/* False: it cannot be made. */
+static bool sums_make_one(const char *dir, const struct matdir *out, int64_t number, int64_t count)
 {
     struct header h = {0};
     CLEANUP(matdir_close) struct matdir m = MATDIR_NONE;
-    CLEANUP(freep) char *path = sums_path(out->path, number);
+    CLEANUP(freep) char *path = sums_path(dir, number);
     if (!path || sums_header(out, number, count, &h) < 0)
-        return err_set(err, -ENOMEM, "%s: out of memory", out->path);
-    int r = sums_clear(path, &h, err);
-    if (r == 0)
-        r = matdir_create(path, &h, &m, err);
-    if (r == -EEXIST && sums_clear(path, &h, err) == 1) /* another run of the job was quicker */
-        r = 0;
+        return false;
+    bool there = sums_is_there(path, &h) || matdir_create(path, &h, &m, NULL) == 0 ||
+                 sums_is_there(path, &h); /* another run of the job may have been quicker */
     header_fini(&h);
-    return MIN(r, 0);
+    return there;
 }
 
-int sums_make(const struct matdir *out, int64_t count, struct err *err)
+/* Whether a matrix of the user's has the place. */
+static bool sums_is_matrix(const char *dir)
 {
-    int r = 0;
+    struct matdir_id id = {0};
+    int r = matdir_identify(dir, &id, NULL);
+    matdir_id_fini(&id);
+    return r == 0;
+}
+
+void sums_make(const struct matdir *out, int64_t count)
+{
+    bool goes_on = true;
     CLEANUP(freep) char *dir = sums_dir(out->path);
-    if (!dir)
-        return err_set(err, -ENOMEM, "%s: out of memory", out->path);
-    if (mkdir(dir, 0777) != 0 && errno != EEXIST)
-        return err_errno(err, -errno, "%s: cannot make the directory", dir);
-    for (int64_t i = 0; r == 0 && i < count; i++)
-        r = sums_make_one(out, i, count, err);
-    return r;
+    if (!dir || (mkdir(dir, 0777) != 0 && errno != EEXIST) || sums_is_matrix(dir))
+        return;
+    for (int64_t i = 0; goes_on && i < count; i++)
+        goes_on = sums_make_one(dir, out, i, count);
 }
 
 /* --- looking --- */
 
-/* One that is there is opened; else it is as the result, without a block. */
-static int sums_load_one(const struct matdir *out, bool fresh, int64_t number, struct sums *s,
+/* Opens a sum, if it is there and of this job. */
+static bool sums_open(const char *dir, int64_t number, const struct header *want,
+                      struct matdir *ret)
+{
+    CLEANUP(freep) char *path = dir ? sums_path(dir, number) : NULL;
+    if (!path || matdir_open(path, ret, NULL) < 0)
+        return false;
+    if (job_check(path, &ret->header, want, NULL) == 0)
+        return true;
+    matdir_close(ret);
+    return false;
+}
+
+/* One that is not there is as the result, without a block. */
+static int sums_load_one(const struct matdir *out, const char *dir, int64_t number, struct sums *s,
                          struct err *err)
 {
     struct matdir *m = &s->m[number];
     struct header h = {0};
-    CLEANUP(freep) char *path = sums_path(out->path, number);
-    if (!path || sums_header(out, number, s->count, &h) < 0)
+    if (sums_header(out, number, s->count, &h) < 0)
         return err_set(err, -ENOMEM, "%s: out of memory", out->path);
-    bool there = !fresh && matdir_open(path, m, NULL) == 0;
-    if (there && job_check(path, &m->header, &h, NULL) < 0) {
-        matdir_close(m);
-        there = false;
-    }
-    if (there) {
+    bool there = sums_open(dir, number, &h, m);
+    if (there)
         header_fini(&h);
-    } else {
-        *m = (struct matdir){.path = TAKE(path), .fd = -1, .header = h};
-        s->whole = false;
-    }
+    else
+        *m = (struct matdir){.path = strdup(out->path), .fd = -1, .header = h};
+    if (!m->path)
+        return err_set(err, -ENOMEM, "%s: out of memory", out->path);
     m->watch = out->watch;
-    struct result *r = &s->result[number];
-    int code = there ? result_init(m, r, err) : result_init_empty(m, r, err);
-    r->scratch = true;
-    return code;
+    int r = there ? result_init(m, &s->result[number], err)
+                  : result_init_empty(m, &s->result[number], err);
+    s->result[number].scratch = true;
+    return r;
 }
 
 int sums_load(const struct matdir *out, int64_t count, bool fresh, struct sums *ret,
               struct err *err)
 {
     int r = 0;
-    struct sums s = {.count = count, .whole = true};
+    CLEANUP(freep) char *dir = fresh ? NULL : sums_dir(out->path);
+    struct sums s = {.count = count};
     s.m = calloc((size_t)count + 1, sizeof(*s.m));
     s.result = calloc((size_t)count + 1, sizeof(*s.result));
     if (!s.m || !s.result) {
@@ -155,12 +169,18 @@ int sums_load(const struct matdir *out, int64_t count, bool fresh, struct sums *
     for (int64_t i = 0; i < count; i++)
         s.m[i] = MATDIR_NONE;
     for (int64_t i = 0; r == 0 && i < count; i++)
-        r = sums_load_one(out, fresh, i, &s, err);
+        r = sums_load_one(out, dir, i, &s, err);
     if (r < 0)
         sums_fini(&s);
     else
         *ret = s;
     return r;
+}
+
+void sums_only_there(struct sums *s)
+{
+    for (int64_t i = 0; i < s->count; i++)
+        s->result[i].absent = s->m[i].fd < 0;
 }
 
 void sums_fini(struct sums *s)
@@ -174,7 +194,7 @@ void sums_fini(struct sums *s)
     *s = (struct sums){0};
 }
 
-/* --- all that are there --- */
+/* --- removing --- */
 
 static int sums_see(void *arg, const struct dirent *e)
 {
@@ -186,56 +206,43 @@ static int sums_see(void *arg, const struct dirent *e)
     return 0;
 }
 
-/* Calls fn with the path of each; there may be none. 0, -errno, or what fn returned but 0. */
-static int sums_each(const char *path, int (*fn)(const char *path, struct err *err),
-                     struct err *err)
-{
-    bool there[SUM_SPANS_MAX] = {false};
-    CLEANUP(freep) char *dir = sums_dir(path);
-    CLEANUP(closep) int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    int r = fd >= 0 ? entries_each(fd, sums_see, there) : 0;
-    if (!dir)
-        return err_set(err, -ENOMEM, "%s: out of memory", path);
-    if (r < 0)
-        return err_errno(err, r, "%s: cannot list the directory", dir);
-    for (int64_t i = 0; r == 0 && i < SUM_SPANS_MAX; i++) {
-        CLEANUP(freep) char *one = there[i] ? sums_path(path, i) : NULL;
-        r = one ? fn(one, err) : 0;
-    }
-    return r;
-}
-
-static int sums_check_one(const char *path, struct err *err)
-{
-    CLEANUP(matdir_close) struct matdir m = MATDIR_NONE;
-    bool other = matdir_open(path, &m, NULL) == 0 && !sums_is_one(&m.header);
-    return other ? sums_refuse(path, err) : 0;
-}
-
-int sums_check(const char *path, struct err *err)
-{
-    return sums_each(path, sums_check_one, err);
-}
-
 static int sums_remove_one(const char *path, struct err *err)
 {
-    struct remove_count ignored;
     CLEANUP(matdir_close) struct matdir m = MATDIR_NONE;
     if (matdir_open(path, &m, NULL) < 0) {
         (void)rmdir(path); /* where a removal was cut short nothing but that is left */
         return 0;
     }
-    if (!sums_is_one(&m.header))
-        return 0;
-    int r = remove_matrix(path, false, NULL, &ignored, err);
-    return r == -ENOENT ? 0 : r;
+    return sums_is_one(&m.header) ? remove_remains(path, err) : 0;
+}
+
+static int sums_remove_all(const char *dir, struct err *err)
+{
+    bool there[SUM_SPANS_MAX] = {false};
+    CLEANUP(closep) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = fd >= 0 ? entries_each(fd, sums_see, there) : 0;
+    if (r < 0)
+        return err_errno(err, r, "%s: cannot list the directory", dir);
+    for (int64_t i = 0; r == 0 && fd >= 0 && i < SUM_SPANS_MAX; i++) {
+        CLEANUP(freep) char *one = there[i] ? sums_path(dir, i) : NULL;
+        r = one ? sums_remove_one(one, err) : 0;
+    }
+    if (r == 0)
+        (void)rmdir(dir); /* fails when something else is there, and then should */
+    return r;
 }
 
 int sums_remove(const char *path, struct err *err)
 {
-    int r = sums_each(path, sums_remove_one, err);
     CLEANUP(freep) char *dir = sums_dir(path);
-    if (r == 0 && dir)
-        (void)rmdir(dir); /* fails when something else is there, and then should */
-    return r;
+    return dir ? sums_remove_all(dir, err) : 0;
+}
+
+int sums_finish(const struct matdir *out, const struct sums *s, struct err *err)
+{
+    int r = 0;
+    /* Their headers may be gone, when another run has ended, and blocks of this one be there. */
+    for (int64_t i = 0; r == 0 && i < s->count; i++)
+        r = s->m[i].fd >= 0 ? remove_remains(s->m[i].path, err) : 0;
+    return r < 0 ? r : sums_remove(out->path, err);
 }

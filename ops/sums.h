@@ -6,8 +6,10 @@
  * when the result is complete. C.sums/0 holds what the first span adds to C, C.sums/1 the second:
  * where they are, they are added instead of being computed.
  *
+ * They are a help: where they cannot be made or stored, a run goes without.
+ *
  * The header of each says what made the result ("made_by", see ops/job.h), and besides which sum of
- * how many it is: "sum": [0, 16]. Nothing without that field is ever deleted here. */
+ * how many it is: "sum": [0, 16]. Nothing without that field is touched here. */
 
 #include "ops/result.h"
 
@@ -15,21 +17,23 @@ struct sums {
     int64_t count;
     struct matdir *m;      /* owned: of each sum; fd -1 where it is not there */
     struct result *result; /* owned: of each, to be the result's `sums` */
-    bool whole;            /* all of them are there, if only as headers */
 };
 
-/* Whether sums can be kept beside the result that is to be at a path. 0; -EEXIST: a matrix that is
- * none of them has the place of one; or another -errno. */
-int sums_check(const char *path, struct err *err);
-
 /* Makes the headers of `count` sums of the result where they are not there, and deletes sums of
- * other jobs. 0 or -errno, as sums_check() too. */
-int sums_make(const struct matdir *out, int64_t count, struct err *err);
+ * other jobs, as far as that can be done. */
+void sums_make(const struct matdir *out, int64_t count);
 
 /* Looks which blocks of them are there. With `fresh` none are, and no directory is needed. 0 or
  * -errno. */
 int sums_load(const struct matdir *out, int64_t count, bool fresh, struct sums *ret,
               struct err *err);
+
+/* Lets nothing be stored in those that are not there: for a run, after the plan. */
+void sums_only_there(struct sums *s);
+
+/* The result is complete: deletes those that are there, and what earlier runs have left. 0, or
+ * -errno when some remain. */
+int sums_finish(const struct matdir *out, const struct sums *s, struct err *err);
 
 /* Deletes all sums of the matrix at a path, whichever job made them. 0, also when there are none;
  * or -errno. */

@@ -26,6 +26,11 @@ static inline void watch_done(struct watch *w, int64_t steps)
         (void)atomic_fetch_add(&w->steps_done, steps);
 }
 
+static inline int64_t watch_so_far(const struct watch *w)
+{
+    return w ? atomic_load(&w->steps_done) : 0;
+}
+
 static inline void watch_flops(struct watch *w, int64_t flops)
 {
     if (w)

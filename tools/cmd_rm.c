@@ -2,6 +2,7 @@
 #include "tools/text.h"
 
 #include "ops/remove.h"
+#include "ops/sums.h"
 
 #include <errno.h>
 #include <string.h>
@@ -29,8 +30,8 @@ static const struct opts_command cmd_rm_opts = {
     .summary = "remove matrices",
     .synopsis = "[OPTION]... A...\n",
     .text =
-        "Removes blocks, header and directory of each A, without asking. What is no matrix, or\n"
-        "holds other files too, is left as it is.",
+        "Removes blocks, header and directory of each A, without asking, and what a run that made it\n"
+        "has left in A.sums. What is no matrix, or holds other files too, is left as it is.",
     .item = cmd_rm_item,
     .items = ARRAY_SIZE(cmd_rm_item),
     .operands_min = 1,
@@ -75,8 +76,11 @@ static int cmd_rm_one(struct cmd_call *call, const char *path, bool whole,
     int r = cmd_progress(call, whole ? "rm" : "free", "blocks", err);
     if (r < 0)
         return r;
-    r = whole ? remove_matrix(path, conf->dry_run, &call->watch, &n, err)
-              : remove_blocks(path, conf->dry_run, &call->watch, &n, err);
+    if (whole && !conf->dry_run)
+        r = sums_remove(path, err); /* that a run of bm-gemm was not there to remove */
+    if (r == 0)
+        r = whole ? remove_matrix(path, conf->dry_run, &call->watch, &n, err)
+                  : remove_blocks(path, conf->dry_run, &call->watch, &n, err);
     progress_stop(&call->progress, r == 0);
     total->blocks += n.blocks;
     total->bytes += n.bytes;

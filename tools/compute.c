@@ -224,9 +224,16 @@ static int compute_open(const struct cmd_call *call, const struct compute *c, st
                         bool *ret_made, struct err *err)
 {
     const struct output out = compute_output(call, c);
-    int r = compute_conf(call)->resume ? compute_take_up(c, ret, err) : -ENOENT;
+    bool resumes = compute_conf(call)->resume;
+    int r = resumes ? compute_take_up(c, ret, err) : -ENOENT;
     *ret_made = r == -ENOENT;
-    return *ret_made ? output_make(&out, &c->header, ret, err) : r;
+    if (*ret_made)
+        r = output_make(&out, &c->header, ret, err);
+    if (!resumes || r != -EEXIST)
+        return r;
+    *ret_made = false; /* another run of the job has just made it */
+    err_clear(err);
+    return compute_take_up(c, ret, err);
 }
 
 /* What becomes of the output when the run ended with an error. Numbers that have no result would
@@ -239,8 +246,8 @@ static void compute_leave(const struct output *said, const struct matdir *out, b
     if (code != -EDOM)
         output_is_resumable(said, err);
     else if (made && inventory_load(out, false, &in, NULL) == 0 && in.count == 0)
-        (void)(remove_matrix(said->path, false, NULL, &ignored, NULL) < 0 ||
-               sums_remove(said->path, NULL) < 0);
+        (void)(sums_remove(said->path, NULL) < 0 ||
+               remove_matrix(said->path, false, NULL, &ignored, NULL) < 0);
 }
 
 int compute_is_done(const struct cmd_call *call, struct compute *c, struct err *err)
@@ -282,14 +289,16 @@ static int compute_do(struct cmd_call *call, struct compute *c, struct trace *tr
                       struct err *err)
 {
     const struct output said = compute_output(call, c);
-    const struct run_conf conf = {
-        .memory = c->memory, .threads = c->threads, .watch = &call->watch, .trace = trace};
+    struct err note = {0};
+    const struct run_conf conf = {.memory = c->memory,
+                                  .threads = c->threads,
+                                  .watch = &call->watch,
+                                  .trace = trace,
+                                  .note = &note};
     struct engine_count n = {0};
     CLEANUP(matdir_close) struct matdir out = MATDIR_NONE;
     bool made = false;
-    int r = c->algorithm.spans > 0 ? sums_check(c->path, err) : 0;
-    if (r == 0)
-        r = compute_open(call, c, &out, &made, err);
+    int r = compute_open(call, c, &out, &made, err);
     call->output = said.path;
     if (r == 0)
         r = cmd_progress_resumable(call, c->label, "block products", err);
@@ -305,6 +314,8 @@ static int compute_do(struct cmd_call *call, struct compute *c, struct trace *tr
         compute_leave(&said, &out, made, r, err);
     progress_stop(&call->progress, r == 0);
     compute_report(call, c, &out, &n, r == 0);
+    if (note.msg[0])
+        cmd_say_error(call->cmd->opts->name, &note);
     return r < 0 ? r : compute_verify(call, c, &out, err);
 }
 

@@ -50,10 +50,11 @@ int output_make(const struct output *o, const struct header *header, struct matd
 {
     struct remove_count count;
     int r = output_look(o, err);
-    if (r > 0 && o->force)
-        r = remove_matrix(o->path, false, NULL, &count, err);
-    if (r >= 0 && o->force)
+    bool deletes = r > 0 && o->force;
+    if (deletes)
         r = sums_remove(o->path, err);
+    if (deletes && r == 0)
+        r = remove_matrix(o->path, false, NULL, &count, err);
     return r < 0 ? r : matdir_create(o->path, header, ret, err);
 }
 

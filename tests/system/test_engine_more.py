@@ -438,13 +438,49 @@ def test_sums_on_the_way_go_with_the_result_that_they_were_for(plain):
         (plain / "C.sums" / str(number)).mkdir(parents=True, exist_ok=True)
     good(*words, plain / "C", "--force")
     assert sorted(p.name for p in plain.iterdir()) == ["C", "X"]
+    code, err = run_killed(0.3, signal.SIGKILL, *words, plain / "C", "--force")
+    good("rm", plain / "C")
+    assert names(plain) == ["X"]
     (plain / "D.sums").mkdir()
     store(plain / "D.sums" / "0", normal((8, 8)), (4, 4))
-    refused(7, "D.sums/0: a matrix is where sums are kept on the way", *words, plain / "D",
-            hint="another name")
-    assert not (plain / "D").exists()
+    good(*words, plain / "D")
+    assert names(plain / "D.sums") == ["0"]
     assert names(plain / "D.sums" / "0") == sorted(["header.json"] + [
         name((i, j)) for i in (0, 1) for j in (0, 1)])
+
+
+def test_a_long_sum_needs_no_right_to_delete(tmp_path):
+    """Nor does a result that is complete look incomplete when its sums cannot be removed."""
+    with kit.Mount(kit.DirBucket(tmp_path / "store"), tmp_path) as mount:
+        words = tall(mount.path)["syrk"]
+        good(*words, mount.path / "whole")
+    with kit.Mount(kit.DirBucket(tmp_path / "store"), tmp_path, "--no-delete") as mount:
+        said = good(*words, mount.path / "C").err.decode()
+        assert "C.sums/0: cannot remove" in said and "C is complete" in said
+        same_files(mount.path / "whole", mount.path / "C")
+
+
+def test_two_runs_that_end_together_both_succeed(matrices):
+    words = [program("bm"), *map(str, tall(matrices)["syrk"])]
+    good(*words[1:], matrices / "whole")
+    for _ in range(kit.many(5, 100)):
+        command = [*words, matrices / "C", "--resume", "--progress", "none"]
+        runs = [subprocess.Popen(command, env=environ(), stderr=subprocess.PIPE) for _ in range(2)]
+        for run in runs:
+            _, err = run.communicate(timeout=60)
+            assert run.returncode == 0, err.decode()
+        same_files(matrices / "whole", matrices / "C")
+        good("rm", matrices / "C")
+        assert names(matrices) == ["X", "whole"]
+
+
+def test_a_sum_on_the_way_is_no_result(plain):
+    words = tall(plain)["syrk"]
+    while not (plain / "C.sums/0/header.json").exists():  # killed while it computes
+        good("rm", "-f", plain / "C")
+        run_killed(random.uniform(0.1, 0.5), signal.SIGKILL, *words, plain / "C")
+    refused(2, "it was begun with 'sum'", *words, plain / "C.sums" / "0", "--resume",
+            hint="--force")
 
 
 # --- the record of what was made ---
