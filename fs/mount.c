@@ -7,6 +7,7 @@
 #include "fs/early.h"
 #include "fs/fs.h"
 #include "fs/node.h"
+#include "fs/op.h"
 #include "fs/ops.h"
 #include "fs/recover.h"
 #include "fs/salvage.h"
@@ -414,6 +415,7 @@ static void mount_close(struct mount *m)
     fs_free(m->fs); /* its last jobs still answer requests of the session */
     if (m->session) {
         fuse_remove_signal_handlers(m->session);
+        op_quiesce();
         fuse_session_destroy(m->session);
     }
     broker_stop(m->broker);

@@ -28,6 +28,8 @@ static pthread_mutex_t op_mu = PTHREAD_MUTEX_INITIALIZER;
 /* guarded by op_mu: */
 static struct op *op_stopped; /* whose one INTERRUPT was spent on a stop */
 static bool op_ticks;         /* there is a thread that looks at them */
+static bool op_answers;       /* and it answers one */
+static pthread_cond_t op_answered = PTHREAD_COND_INITIALIZER;
 
 static void op_leave_locked(struct op *op)
 {
@@ -63,6 +65,7 @@ static void *op_tick(void *unused)
         {
             LOCK_SCOPE(&op_mu);
             req = op_signalled_locked();
+            op_answers = req;
             op_ticks = op_stopped || req;
             if (!op_ticks)
                 return NULL;
@@ -73,7 +76,17 @@ static void *op_tick(void *unused)
         }
         fuse_req_interrupt_func(req, NULL, NULL); /* waits for a callback that runs right now */
         (void)fuse_reply_err(req, EINTR);
+        LOCK_SCOPE(&op_mu);
+        op_answers = false;
+        (void)pthread_cond_broadcast(&op_answered);
     }
+}
+
+void op_quiesce(void)
+{
+    LOCK_SCOPE(&op_mu);
+    while (op_answers)
+        (void)pthread_cond_wait(&op_answered, &op_mu);
 }
 
 /* False when nobody would hear a later signal. */
@@ -85,6 +98,8 @@ static bool op_wait_on_locked(struct op *op)
     if (!op_ticks)
         (void)pthread_detach(thread);
     op_ticks = true;
+    if (op->stopped)
+        return true;
     op->stopped = true;
     op->at = &op_stopped;
     op->next = op_stopped;

@@ -40,4 +40,7 @@ void op_reply_err(struct op *op, int code);
 
 void op_free(struct op *op);
 
+/* Before the session goes, once every op has been freed: waits for answers that are under way. */
+void op_quiesce(void);
+
 #endif

@@ -105,17 +105,23 @@ static bool json_is_number(const char *text, bool *ret_whole)
     return good && *end == '\0';
 }
 
-/* Whether a number, if not `whole` in the text, is written as an integer: cJSON writes 15 digits,
- * and 17 where those are another number. */
+/* The shortest text that reads back as the same double. */
+static const char *json_number(double v, char dst[JSON_NUMBER_MAX])
+{
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(dst, JSON_NUMBER_MAX, "%.*g", digits, v);
+        if (strtod(dst, NULL) == v)
+            break;
+    }
+    return dst;
+}
+
+/* Whether it is written as an integer, though it may not have been read as one. */
 static bool json_becomes_whole(double v)
 {
     char text[JSON_NUMBER_MAX];
     bool whole = false;
-    (void)snprintf(text, sizeof(text), "%.15g", v);
-    if (strtod(text, NULL) == v)
-        return false; /* if it is whole in 15 digits it is not above 2^53 */
-    (void)snprintf(text, sizeof(text), "%.17g", v);
-    return json_is_number(text, &whole) && whole;
+    return json_is_number(json_number(v, text), &whole) && whole;
 }
 
 static int json_scan_number(struct json_scan *s)
@@ -249,18 +255,10 @@ int json_print_string(const char *text, struct buf *out)
     return r < 0 ? r : buf_puts(out, "\"");
 }
 
-/* The shortest text that reads back as the same double. */
 static int json_print_number(double v, struct buf *out)
 {
-    char text[32];
-    if (!isfinite(v))
-        return -EINVAL;
-    for (int digits = 15; digits <= 17; digits++) {
-        (void)snprintf(text, sizeof(text), "%.*g", digits, v);
-        if (strtod(text, NULL) == v)
-            break;
-    }
-    return buf_puts(out, text);
+    char text[JSON_NUMBER_MAX];
+    return isfinite(v) ? buf_puts(out, json_number(v, text)) : -EINVAL;
 }
 
 static int json_print_at(const struct cJSON *item, int depth, struct buf *out);

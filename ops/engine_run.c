@@ -182,16 +182,11 @@ static int engine_run_load(const struct engine_move *m, struct tile *ret, struct
     return m->flags & ENGINE_FINITE ? engine_run_check(from, index, turned, *ret, err) : 0;
 }
 
-/* What was kept on the way may be gone: a run of the same job that has ended removed it. Whoever
- * meets that looks again what is there. */
-static int engine_run_load_code(const struct engine_move *m, int r, struct err *err)
+/* What was kept on the way may be gone, for a run of the same job that has ended removed it, or
+ * unreadable. */
+static int engine_run_load_code(const struct engine_move *m, int r)
 {
-    bool scratch = m->result && m->result->scratch;
-    if (scratch && (r == -ENOENT || r == -ESTALE))
-        return -EAGAIN;
-    if (scratch && r < 0)
-        err_hint(err, "remove it, and --resume makes it again");
-    return r;
+    return r < 0 && r != -ENOMEM && m->result && m->result->scratch ? -EAGAIN : r;
 }
 
 /* A block of the result can be loaded when it is there. */
@@ -218,7 +213,7 @@ static void engine_run_load_locked(struct engine_thread *t, struct engine_move *
     struct tile tile = m->slot->tile;
     (void)pthread_mutex_unlock(&e->mu);
     int64_t start = clock_ns();
-    int r = engine_run_load_code(m, engine_run_load(m, &tile, &err), &err);
+    int r = engine_run_load_code(m, engine_run_load(m, &tile, &err));
     trace_event(e->conf.trace, t->row, "read", engine_run_what(m, what), start, clock_ns());
     (void)pthread_mutex_lock(&e->mu);
     m->slot->tile = tile;

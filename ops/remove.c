@@ -146,7 +146,8 @@ static int remove_check(const struct remove *rm, struct err *err)
         return 0;
     (void)err_set(err, -EINVAL, "%s: it holds what belongs to no matrix ('%s')", rm->path,
                   rm->other);
-    err_hint(err, "bm free removes the blocks only");
+    if (!rm->remains)
+        err_hint(err, "bm free removes the blocks only");
     return -EINVAL;
 }
 
@@ -188,5 +189,8 @@ int remove_remains(const char *path, struct err *err)
         rm.remains = true;
         r = remove_run(path, true, &rm, &ignored, err);
     }
-    return r == -ENOENT ? 0 : r;
+    if (r < 0 && r != -ENOENT)
+        return r;
+    err_clear(err);
+    return 0;
 }

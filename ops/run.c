@@ -47,14 +47,21 @@ static int run_once(const struct run_algorithm *a, struct result *out,
     return engine_finish(e, ret, err);
 }
 
-int run_plan(const struct run_algorithm *a, const struct matdir *out, bool fresh,
-             struct engine_count *ret, struct err *err)
+/* Without `sums` none is known. */
+static int run_count(const struct run_algorithm *a, const struct matdir *out, bool fresh, bool sums,
+                     struct engine_count *ret, struct err *err)
 {
     static const struct engine_conf dry = {.threads = 1, .dry = true};
     CLEANUP(run_there_fini) struct run_there there = {0};
     *ret = (struct engine_count){0};
-    int r = run_look(a, out, fresh, true, &there, err);
+    int r = run_look(a, out, fresh, sums, &there, err);
     return r < 0 ? r : run_once(a, &there.result, &dry, ret, err);
+}
+
+int run_plan(const struct run_algorithm *a, const struct matdir *out, bool fresh,
+             struct engine_count *ret, struct err *err)
+{
+    return run_count(a, out, fresh, true, ret, err);
 }
 
 int run_dependents(const struct run_algorithm *a, const struct matdir *out, int64_t rank,
@@ -122,7 +129,7 @@ static void run_add(struct engine_count *sum, const struct engine_count *c)
 }
 
 /* Sums are a help and no part of the result: that they cannot be removed is no failure. */
-static void run_clear_up(const struct matdir *out, struct sums *sums, struct err *note)
+static void run_clear_up(const struct matdir *out, const struct sums *sums, struct err *note)
 {
     if (sums_finish(out, sums, note) < 0)
         err_hint(note, "%s is complete", out->path);
@@ -130,7 +137,8 @@ static void run_clear_up(const struct matdir *out, struct sums *sums, struct err
 
 /* One turn: what is not there when it begins. -EAGAIN: another one must follow. */
 static int run_turn(const struct run_algorithm *a, const struct matdir *out,
-                    const struct run_conf *conf, struct engine_count *sum, struct err *err)
+                    const struct run_conf *conf, bool sums, struct engine_count *sum,
+                    struct err *err)
 {
     const struct engine_conf engine = {.memory = conf->memory,
                                        .threads = conf->threads,
@@ -139,11 +147,11 @@ static int run_turn(const struct run_algorithm *a, const struct matdir *out,
     CLEANUP(run_there_fini) struct run_there there = {0};
     struct engine_count plan;
     struct engine_count one = {0};
-    int r = run_plan(a, out, false, &plan, err);
-    if (r == 0 && plan.tasks > 0 && a->spans > 0)
+    int r = run_count(a, out, false, sums, &plan, err);
+    if (r == 0 && plan.tasks > 0 && sums)
         sums_make(out, a->spans);
     if (r == 0)
-        r = run_look(a, out, false, true, &there, err);
+        r = run_look(a, out, false, sums, &there, err);
     if (r < 0)
         return r;
     sums_only_there(&there.sums);
@@ -164,10 +172,11 @@ static int run_turn(const struct run_algorithm *a, const struct matdir *out,
 int run_do(const struct run_algorithm *a, const struct matdir *out, const struct run_conf *conf,
            struct engine_count *ret, struct err *err)
 {
-    int r = 0;
     *ret = (struct engine_count){0};
-    do
-        r = run_turn(a, out, conf, ret, err);
-    while (r == -EAGAIN); /* each turn finds more that another run has made, or removed */
+    int r = run_turn(a, out, conf, a->spans > 0, ret, err);
+    /* Without sums, of which one could not be read, each turn finds blocks that another run made.
+     */
+    while (r == -EAGAIN)
+        r = run_turn(a, out, conf, false, ret, err);
     return r;
 }

@@ -89,6 +89,19 @@ static bool stamps_wanted(enum stamps_part part, const int64_t *index)
            (part == STAMPS_UPPER && index[0] <= index[1]);
 }
 
+/* What stands for the blocks that are missing, and how large they are. */
+static uint64_t stamps_of_header(uint64_t hash, const struct matdir *m)
+{
+    const struct grid *g = &m->header.grid;
+    const char *type = dtype_name(m->header.dtype);
+    const char way[] = {matdir_triangle(m), (char)m->has_fill, (char)m->fills_all};
+    hash = stamps_hash(hash, g->shape, (size_t)g->ndim * sizeof(g->shape[0]));
+    hash = stamps_hash(hash, g->shard, (size_t)g->ndim * sizeof(g->shard[0]));
+    hash = stamps_hash(hash, type, strlen(type));
+    hash = stamps_hash(hash, way, sizeof(way));
+    return m->has_fill ? stamps_hash(hash, m->fill, m->header.dtype.size) : hash;
+}
+
 int stamps_take(const struct matdir *m, enum stamps_part part, struct stamps *ret, struct err *err)
 {
     int64_t index[GRID_NDIM_MAX];
@@ -105,7 +118,7 @@ int stamps_take(const struct matdir *m, enum stamps_part part, struct stamps *re
             return r;
         }
     }
-    s.digest = stamps_hash(s.digest, s.of, at * sizeof(*s.of));
+    s.digest = stamps_hash(stamps_of_header(s.digest, m), s.of, at * sizeof(*s.of));
     *ret = s;
     return 0;
 }

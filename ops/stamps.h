@@ -9,7 +9,7 @@
 struct stamps {
     const struct matdir *m; /* borrowed */
     uint64_t *of;           /* owned: for each block by rank a hash of its version; 0: missing */
-    uint64_t digest;        /* of all of them */
+    uint64_t digest;        /* of all of them, and of what the header says of those missing */
 };
 
 /* Looks at every block, or with `lower` (`upper`: turned) at those of one triangle; the others

@@ -11,8 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { SUMS_FILES_MIN = 512 }; /* descriptors that a process may have: 64 are for sums */
 
 static const char sums_job[] = "made_by";
 static const char sums_field[] = "sum";
@@ -30,8 +33,8 @@ static bool sums_fits_beside(const char *real)
            own.st_dev == around.st_dev;
 }
 
-/* "C.sums", whichever way leads to C; for the caller to free. NULL where there is no place. */
-static char *sums_dir(const char *path)
+/* "C.sums", whichever way leads to C. */
+char *sums_place(const char *path)
 {
     CLEANUP(freep) char *real = realpath(path, NULL);
     return real && sums_fits_beside(real) ? matdir_beside(real, ".sums") : NULL;
@@ -68,6 +71,14 @@ static bool sums_is_one(const struct header *h)
     return cJSON_GetObjectItemCaseSensitive(header_extra(h, sums_job), sums_field);
 }
 
+/* The same, where there are descriptors for all of them. */
+static char *sums_place_to_use(const char *path)
+{
+    struct rlimit files;
+    bool enough = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur >= SUMS_FILES_MIN;
+    return enough ? sums_place(path) : NULL;
+}
+
 /* --- making --- */
 
 /* Whether the sum at a path is there, after what is there of another job was deleted. */
@@ -83,18 +94,17 @@ static bool sums_is_there(const char *path, const struct header *want)
     return false;
 }
 
-/* False: it cannot be made. */
-static bool sums_make_one(const char *dir, const struct matdir *out, int64_t number, int64_t count)
+/* What cannot be made is not. */
+static void sums_make_one(const char *dir, const struct matdir *out, int64_t number, int64_t count)
 {
     struct header h = {0};
     CLEANUP(matdir_close) struct matdir m = MATDIR_NONE;
     CLEANUP(freep) char *path = sums_path(dir, number);
     if (!path || sums_header(out, number, count, &h) < 0)
-        return false;
-    bool there = sums_is_there(path, &h) || matdir_create(path, &h, &m, NULL) == 0 ||
-                 sums_is_there(path, &h); /* another run of the job may have been quicker */
+        return;
+    if (!sums_is_there(path, &h))
+        (void)matdir_create(path, &h, &m, NULL); /* or another run of the job is quicker */
     header_fini(&h);
-    return there;
 }
 
 /* Whether a matrix of the user's has the place. */
@@ -108,12 +118,11 @@ static bool sums_is_matrix(const char *dir)
 
 void sums_make(const struct matdir *out, int64_t count)
 {
-    bool goes_on = true;
-    CLEANUP(freep) char *dir = sums_dir(out->path);
+    CLEANUP(freep) char *dir = sums_place_to_use(out->path);
     if (!dir || (mkdir(dir, 0777) != 0 && errno != EEXIST) || sums_is_matrix(dir))
         return;
-    for (int64_t i = 0; goes_on && i < count; i++)
-        goes_on = sums_make_one(dir, out, i, count);
+    for (int64_t i = 0; i < count; i++)
+        sums_make_one(dir, out, i, count);
 }
 
 /* --- looking --- */
@@ -131,33 +140,37 @@ static bool sums_open(const char *dir, int64_t number, const struct header *want
     return false;
 }
 
-/* One that is not there is as the result, without a block. */
+/* One that is not there, or cannot be listed, is as the result, without a block. */
 static int sums_load_one(const struct matdir *out, const char *dir, int64_t number, struct sums *s,
                          struct err *err)
 {
     struct matdir *m = &s->m[number];
+    struct result *r = &s->result[number];
     struct header h = {0};
     if (sums_header(out, number, s->count, &h) < 0)
         return err_set(err, -ENOMEM, "%s: out of memory", out->path);
     bool there = sums_open(dir, number, &h, m);
-    if (there)
+    m->watch = out->watch;
+    if (there && result_init(m, r, NULL) == 0) {
         header_fini(&h);
-    else
-        *m = (struct matdir){.path = strdup(out->path), .fd = -1, .header = h};
+        r->scratch = true;
+        return 0;
+    }
+    if (there)
+        matdir_close(m);
+    *m = (struct matdir){.path = strdup(out->path), .fd = -1, .header = h, .watch = out->watch};
     if (!m->path)
         return err_set(err, -ENOMEM, "%s: out of memory", out->path);
-    m->watch = out->watch;
-    int r = there ? result_init(m, &s->result[number], err)
-                  : result_init_empty(m, &s->result[number], err);
-    s->result[number].scratch = true;
-    return r;
+    int code = result_init_empty(m, r, err);
+    r->scratch = true;
+    return code;
 }
 
 int sums_load(const struct matdir *out, int64_t count, bool fresh, struct sums *ret,
               struct err *err)
 {
     int r = 0;
-    CLEANUP(freep) char *dir = fresh ? NULL : sums_dir(out->path);
+    CLEANUP(freep) char *dir = fresh ? NULL : sums_place_to_use(out->path);
     struct sums s = {.count = count};
     s.m = calloc((size_t)count + 1, sizeof(*s.m));
     s.result = calloc((size_t)count + 1, sizeof(*s.result));
@@ -216,33 +229,31 @@ static int sums_remove_one(const char *path, struct err *err)
     return sums_is_one(&m.header) ? remove_remains(path, err) : 0;
 }
 
-static int sums_remove_all(const char *dir, struct err *err)
+int sums_remove(const char *place, struct err *err)
 {
     bool there[SUM_SPANS_MAX] = {false};
-    CLEANUP(closep) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool taken = !place || sums_is_matrix(place);
+    CLEANUP(closep) int fd = taken ? -1 : open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int r = fd >= 0 ? entries_each(fd, sums_see, there) : 0;
+    if (fd < 0)
+        return 0;
     if (r < 0)
-        return err_errno(err, r, "%s: cannot list the directory", dir);
-    for (int64_t i = 0; r == 0 && fd >= 0 && i < SUM_SPANS_MAX; i++) {
-        CLEANUP(freep) char *one = there[i] ? sums_path(dir, i) : NULL;
+        return err_errno(err, r, "%s: cannot list the directory", place);
+    for (int64_t i = 0; r == 0 && i < SUM_SPANS_MAX; i++) {
+        CLEANUP(freep) char *one = there[i] ? sums_path(place, i) : NULL;
         r = one ? sums_remove_one(one, err) : 0;
     }
     if (r == 0)
-        (void)rmdir(dir); /* fails when something else is there, and then should */
+        (void)rmdir(place); /* fails when something else is there, and then should */
     return r;
-}
-
-int sums_remove(const char *path, struct err *err)
-{
-    CLEANUP(freep) char *dir = sums_dir(path);
-    return dir ? sums_remove_all(dir, err) : 0;
 }
 
 int sums_finish(const struct matdir *out, const struct sums *s, struct err *err)
 {
     int r = 0;
+    CLEANUP(freep) char *place = sums_place(out->path);
     /* Their headers may be gone, when another run has ended, and blocks of this one be there. */
     for (int64_t i = 0; r == 0 && i < s->count; i++)
         r = s->m[i].fd >= 0 ? remove_remains(s->m[i].path, err) : 0;
-    return r < 0 ? r : sums_remove(out->path, err);
+    return r < 0 ? r : sums_remove(place, err);
 }

@@ -35,9 +35,13 @@ void sums_only_there(struct sums *s);
  * -errno when some remain. */
 int sums_finish(const struct matdir *out, const struct sums *s, struct err *err);
 
-/* Deletes all sums of the matrix at a path, whichever job made them. 0, also when there are none;
- * or -errno. */
-int sums_remove(const char *path, struct err *err);
+/* The directory beside the matrix at a path, which must be there now, in which its sums are or
+ * would be. For the caller to free; NULL when there is no place for them. */
+char *sums_place(const char *path);
+
+/* Deletes all sums in such a directory, whichever job made them, and the directory. 0, also when
+ * there are none, and for NULL; or -errno. */
+int sums_remove(const char *place, struct err *err);
 
 /* Fits CLEANUP. */
 void sums_fini(struct sums *s);

@@ -76,11 +76,11 @@ static int cmd_rm_one(struct cmd_call *call, const char *path, bool whole,
     int r = cmd_progress(call, whole ? "rm" : "free", "blocks", err);
     if (r < 0)
         return r;
-    if (whole && !conf->dry_run)
-        r = sums_remove(path, err); /* that a run of bm-gemm was not there to remove */
+    CLEANUP(freep) char *sums = whole && !conf->dry_run ? sums_place(path) : NULL;
+    r = whole ? remove_matrix(path, conf->dry_run, &call->watch, &n, err)
+              : remove_blocks(path, conf->dry_run, &call->watch, &n, err);
     if (r == 0)
-        r = whole ? remove_matrix(path, conf->dry_run, &call->watch, &n, err)
-                  : remove_blocks(path, conf->dry_run, &call->watch, &n, err);
+        r = sums_remove(sums, err); /* that a run which was killed has left */
     progress_stop(&call->progress, r == 0);
     total->blocks += n.blocks;
     total->bytes += n.bytes;

@@ -231,9 +231,13 @@ static int compute_open(const struct cmd_call *call, const struct compute *c, st
         r = output_make(&out, &c->header, ret, err);
     if (!resumes || r != -EEXIST)
         return r;
-    *ret_made = false; /* another run of the job has just made it */
-    err_clear(err);
-    return compute_take_up(c, ret, err);
+    struct err again = {0};
+    int taken = compute_take_up(c, ret, &again); /* another run of the job may just have made it */
+    if (taken == -ENOENT)
+        return r;
+    *ret_made = false;
+    *err = again;
+    return taken;
 }
 
 /* What becomes of the output when the run ended with an error. Numbers that have no result would
@@ -246,8 +250,7 @@ static void compute_leave(const struct output *said, const struct matdir *out, b
     if (code != -EDOM)
         output_is_resumable(said, err);
     else if (made && inventory_load(out, false, &in, NULL) == 0 && in.count == 0)
-        (void)(sums_remove(said->path, NULL) < 0 ||
-               remove_matrix(said->path, false, NULL, &ignored, NULL) < 0);
+        (void)remove_matrix(said->path, false, NULL, &ignored, NULL);
 }
 
 int compute_is_done(const struct cmd_call *call, struct compute *c, struct err *err)
@@ -285,6 +288,13 @@ static int compute_verify(struct cmd_call *call, const struct compute *c, const 
     return good ? CMD_OK : CMD_NO;
 }
 
+/* What an earlier run has left beside an output of that name is not taken up. */
+static void compute_begin_anew(const char *path)
+{
+    CLEANUP(freep) char *sums = sums_place(path);
+    (void)sums_remove(sums, NULL);
+}
+
 static int compute_do(struct cmd_call *call, struct compute *c, struct trace *trace,
                       struct err *err)
 {
@@ -309,6 +319,8 @@ static int compute_do(struct cmd_call *call, struct compute *c, struct trace *tr
         if (c->input[i])
             c->input[i]->watch = &call->watch;
     }
+    if (made && c->algorithm.spans > 0)
+        compute_begin_anew(said.path);
     r = run_do(&c->algorithm, &out, &conf, &n, err);
     if (r < 0)
         compute_leave(&said, &out, made, r, err);

@@ -2,7 +2,6 @@
 
 #include "ops/inventory.h"
 #include "ops/remove.h"
-#include "ops/sums.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -50,10 +49,7 @@ int output_make(const struct output *o, const struct header *header, struct matd
 {
     struct remove_count count;
     int r = output_look(o, err);
-    bool deletes = r > 0 && o->force;
-    if (deletes)
-        r = sums_remove(o->path, err);
-    if (deletes && r == 0)
+    if (r > 0 && o->force)
         r = remove_matrix(o->path, false, NULL, &count, err);
     return r < 0 ? r : matdir_create(o->path, header, ret, err);
 }

@@ -449,6 +449,29 @@ def test_sums_on_the_way_go_with_the_result_that_they_were_for(plain):
         name((i, j)) for i in (0, 1) for j in (0, 1)])
 
 
+def test_sums_of_another_input_are_not_taken_up(plain):
+    """Also where only the fill value is another, and C was removed by hand."""
+    words = tall(plain)["gemm"]
+    header = json.loads((plain / "X/header.json").read_text())
+    for block in names(plain / "X"):
+        if block.startswith("block_9"):
+            os.unlink(plain / "X" / block)
+    for turn, fill in enumerate([1, 3]):
+        (plain / "X/header.json").write_text(json.dumps({**header, "fill_value": fill}))
+        good(*words, plain / f"want{fill}")
+        while turn == 0 and not (plain / "C.sums/5/header.json").exists():
+            shutil.rmtree(plain / "C", ignore_errors=True)
+            run_killed(random.uniform(0.1, 0.5), signal.SIGKILL, *words, plain / "C")
+        for resume in ([], ["--resume"]):  # with the same header, or anew
+            kept = plain / f"kept{turn}{len(resume)}"
+            shutil.copytree(plain / "C.sums", kept)
+            shutil.rmtree(plain / "C", ignore_errors=True)
+            good(*words, plain / "C", *resume)
+            same_files(plain / f"want{fill}", plain / "C")
+            shutil.rmtree(plain / "C.sums", ignore_errors=True)
+            kept.rename(plain / "C.sums")
+
+
 def test_a_long_sum_needs_no_right_to_delete(tmp_path):
     """Nor does a result that is complete look incomplete when its sums cannot be removed."""
     with kit.Mount(kit.DirBucket(tmp_path / "store"), tmp_path) as mount:
