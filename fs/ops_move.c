@@ -125,6 +125,20 @@ static int ops_move_scratch(struct fs *fs, const struct ops_source *s, const str
     return writer_move_locked(s->w, t->dir, t->name, &t->place);
 }
 
+/* Takes the old name away, unless it holds other bytes by now. It may be gone already: an
+ * interrupted rename goes on, and somebody does it again. */
+static int ops_source_remove(struct fs *fs, const struct ops_source *s, struct err *err)
+{
+    struct store_stat stat;
+    int r = ops_unlink_object(fs, s->dir, &s->place, s->etag, err);
+    CLEANUP(freep) char *key = r == -ESTALE ? fs_key(fs, s->dir->path, s->place.obj) : NULL;
+    if (!key || store_head(fs->store, key, &stat, NULL) != -ENOENT)
+        return r; /* -ESTALE, written meanwhile: the kernel tries once more, with those bytes */
+    err_clear(err);
+    objects_note_latest(fs->objects, key, NULL);
+    return 0;
+}
+
 /* Stores the bytes under the new name and lets go of the old one. */
 static int ops_move(struct ops_job *job, const struct ops_source *s, struct ops_target *t,
                     struct err *err)
@@ -144,9 +158,9 @@ static int ops_move(struct ops_job *job, const struct ops_source *s, struct ops_
     }
     if (r < 0 || !s->stored)
         return r;
-    r = ops_unlink_object(fs, s->dir, &s->place, s->etag, err);
+    r = ops_source_remove(fs, s, err);
     if (r < 0)
-        return r; /* -ESTALE, written meanwhile: the kernel tries once more, with those bytes */
+        return r;
     ops_keep_dirs(fs, s->dir);
     LOCK_SCOPE(&fs->mu);
     node_moved_locked(&(struct node_move){.dir = s->dir,

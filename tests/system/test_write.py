@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import pickle
 
 import kit
@@ -299,3 +300,30 @@ def test_a_file_that_was_made_and_removed_elsewhere_is_made_anew(dir_bucket, tmp
             with open(folder / f"f{i}", "ab") as f:
                 f.write(b"new")
             assert dir_bucket.get(f"{kit.PREFIX}d/f{i}") == b"new"
+
+
+def test_of_two_that_rename_one_file_none_is_told_that_it_is_stale(bucket, tmp_path):
+    """As when an interrupted one goes on: the name is gone, whoever has taken it away."""
+    with kit.Mount(bucket, tmp_path, name="a") as one, kit.Mount(bucket, tmp_path, name="b") as two:
+        kit.put_matrix(bucket, "A", np.ones((8, 4)), (4, 4))
+        told = set()
+
+        def rename(m, turn, ready):
+            ready.wait()
+            try:
+                os.rename(m.path / f"A/block_{turn % 2}_0", m.path / f"A/block_{1 - turn % 2}_0")
+            except OSError as e:
+                told.add(e.errno)
+
+        os.unlink(one.path / "A/block_1_0")
+        for turn in range(kit.many(60, 1000)):
+            ready = threading.Barrier(4)
+            racers = [threading.Thread(target=rename, args=(m, turn, ready))
+                      for m in (one, two, one, two)]
+            for r in racers:
+                r.start()
+            for r in racers:
+                r.join()
+            stored = [n for n in bucket.keys(f"{kit.PREFIX}A/") if not n.endswith("header")]
+            assert len(stored) == 1, (turn, stored)
+        assert told <= {errno.ENOENT}, {errno.errorcode[e] for e in told}
