@@ -42,6 +42,7 @@ struct ops_spot {
     struct place place;
     char if_match[STORE_ETAG_SIZE]; /* what this mount has stored there since the name was looked
                                        up, as by a process that was interrupted; STORE_ABSENT */
+    char open[STORE_ETAG_SIZE];     /* the version that somebody had open before that; or "" */
 };
 
 /* Finds that out. Who wants to be the first is told by the store. -ESTALE when the bytes are
@@ -78,7 +79,21 @@ static int ops_spot_find(struct ops_job *job, struct ops_spot *ret, struct err *
             return r;
     }
     (void)commit_left_behind(d, job->name, &ret->place, job->process);
+    {
+        LOCK_SCOPE(&job->fs->mu);
+        const struct writer *w = writer_find_locked(d, job->name, &ret->place);
+        bool is_object = ret->place.kind == PLACE_PLAIN || ret->place.kind == PLACE_BLOCK;
+        if (w && !w->unseen && !(job->flags & O_EXCL) && is_object)
+            (void)snprintf(ret->open, sizeof(ret->open), "%s", w->if_match);
+    }
     return ops_spot_look(job, ret);
+}
+
+/* Whoever has a version open that others have removed keeps it, and not its name: the next one
+ * makes another file. */
+static bool ops_spot_is_free(const struct ops_spot *spot, const struct writer *w)
+{
+    return spot->open[0] && !spot->if_match[0] && strcmp(w->if_match, spot->open) == 0;
 }
 
 /* WRITER_AGAIN: once more. */
@@ -92,6 +107,10 @@ static int ops_create_writer_locked(struct ops_job *job, const struct ops_spot *
         return r;
     if (w && (job->flags & O_EXCL))
         return err_set(err, -EEXIST, "it is being written already");
+    if (w && ops_spot_is_free(spot, w)) {
+        writer_unlink_locked(w, false);
+        w = NULL;
+    }
     *ret_made = !w;
     if (w) {
         writer_ref_locked(w);

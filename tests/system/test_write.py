@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import pickle
 
 import kit
@@ -327,3 +328,30 @@ def test_of_two_that_rename_one_file_none_is_told_that_it_is_stale(bucket, tmp_p
             stored = [n for n in bucket.keys(f"{kit.PREFIX}A/") if not n.endswith("header")]
             assert len(stored) == 1, (turn, stored)
         assert told <= {errno.ENOENT}, {errno.errorcode[e] for e in told}
+
+
+@pytest.mark.parametrize("flags", [os.O_TRUNC, 0, os.O_APPEND])
+@pytest.mark.parametrize("name", ["f", "A/block_0_0"])
+def test_a_name_that_others_removed_is_made_anew_beside_an_open_file(mount, bucket, name, flags):
+    """Whoever has the removed file open keeps it, and is told when it writes on."""
+    path, key = mount.path / name, f"{kit.PREFIX}{name}"
+    if name != "f":
+        make(mount.path / "A", [2, 2], [2, 2])
+        key = f"{kit.PREFIX}A/{kit.object_name((0, 0), (2, 2), (2, 2))}"
+    bodies = [kit.npy(np.full((2, 2), i)) for i in (1.0, 2.0, 3.0)]
+    first = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        os.write(first, bodies[0])
+        os.fsync(first)
+        bucket.delete(key)
+        time.sleep(1.2)  # a listing may be a second old
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | flags), "wb", buffering=0) as second:
+            second.write(bodies[1])
+        assert bucket.get(key) == bodies[1]
+        assert os.pread(first, 1000, 0) == bodies[0]
+        os.pwrite(first, bodies[2], 0)
+    finally:
+        with pytest.raises(OSError) as told:
+            os.close(first)
+    assert told.value.errno == errno.ESTALE
+    assert bucket.get(key) == bodies[1] == path.read_bytes()
