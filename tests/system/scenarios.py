@@ -286,7 +286,8 @@ def lost(mount):
     """Keys of which bytes were kept because they could not be stored."""
     keys = set()
     for path in Path(mount.cache, "lost").glob("*.json"):
-        with contextlib.suppress(FileNotFoundError):  # one that could not be finished goes again
+        # One that could not be finished goes again; one that is being written is looked at once more.
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
             keys.add(json.loads(path.read_text())["key"])
     return keys
 
