@@ -168,6 +168,17 @@ static double sum_make(struct sum_case *p, int tiles, struct engine_count *ret)
     return creal(c[0]);
 }
 
+/* Begins chunks of 2 in spans of 4, of which a first run in another folder says the sum. */
+static double sum_begin_again(struct sum_case *p)
+{
+    struct engine_count n;
+    sum_begin(p, 2, 4);
+    double sum = sum_make(p, 4, &n);
+    sum_end(p);
+    sum_begin(p, 2, 4);
+    return sum;
+}
+
 static double sum_run(int64_t chunk, int64_t span, int tiles)
 {
     struct sum_case p;
@@ -291,10 +302,7 @@ static void sum_is_not_taken_from_another_job(void **state)
     struct sum_case p;
     struct engine_count n;
     (void)state;
-    sum_begin(&p, 2, 4);
-    double sum = sum_make(&p, 4, &n);
-    sum_end(&p);
-    sum_begin(&p, 2, 4);
+    double sum = sum_begin_again(&p);
     sum_store_other(&p, "{\"operation\": \"x\", \"sum\": [2, 3]}"); /* of other spans */
     assert_true(sum_make(&p, 4, &n) == sum);
     assert_int_equal(n.reads, SUM_TERMS);
@@ -331,10 +339,7 @@ static void sum_touches_nobody_elses_matrix(void **state)
     struct sum_case p;
     struct engine_count n;
     (void)state;
-    sum_begin(&p, 2, 4);
-    double sum = sum_make(&p, 4, &n);
-    sum_end(&p);
-    sum_begin(&p, 2, 4);
+    double sum = sum_begin_again(&p);
     sum_store_other(&p, "{\"operation\": \"gemm\"}");
     assert_true(sum_made(&p, &n) == sum);
     assert_true(sum_left(&p, ".sums/1/block_0_0"));
@@ -381,10 +386,7 @@ static void sum_that_cannot_be_read_is_computed(void **state)
     struct sum_case p;
     struct engine_count n;
     (void)state;
-    sum_begin(&p, 2, 4);
-    double sum = sum_make(&p, 4, &n);
-    sum_end(&p);
-    sum_begin(&p, 2, 4);
+    double sum = sum_begin_again(&p);
     sum_store(&p, 1, 1000);
     CLEANUP(freep) char *block = matdir_beside(p.c.path, ".sums/1/block_0_0");
     assert_int_equal(truncate(block, 100), 0);
@@ -398,10 +400,7 @@ static void sum_that_is_removed_in_the_middle_is_no_loss(void **state)
     struct sum_case p;
     struct engine_count n;
     (void)state;
-    sum_begin(&p, 2, 4);
-    double sum = sum_make(&p, 4, &n);
-    sum_end(&p);
-    sum_begin(&p, 2, 4);
+    double sum = sum_begin_again(&p);
     sum_store(&p, 1, 1000);
     int walks = 0;
     p.walks = &walks;
