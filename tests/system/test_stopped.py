@@ -194,42 +194,22 @@ def test_an_unmount_answers_what_still_waits_for_the_store(s3_bucket, server, tm
         assert m.process.returncode == 0
 
 
-def test_a_signal_ends_a_wait(s3_bucket, server, tmp_path):
+@pytest.mark.parametrize("stops", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_ends_a_wait(s3_bucket, server, tmp_path, number, stops):
+    """Also after a stop, though the kernel tells of one signal only for each request."""
     kit.put_matrix(s3_bucket, "A", np.zeros((SIDE, SIDE)), (SIDE, SIDE))
-    with kit.Mount(s3_bucket, tmp_path) as m:
-        os.kill(gateway(server), signal.SIGSTOP)
-        try:
-            reader = subprocess.Popen(["cat", m.path / "A/block_0_0"], stdout=subprocess.DEVNULL)
+    with kit.Mount(s3_bucket, tmp_path) as m, server.paused():
+        reader = subprocess.Popen(["cat", m.path / "A/block_0_0"], stdout=subprocess.DEVNULL)
+        for stop in (signal.SIGSTOP, signal.SIGCONT) if stops else ():
             time.sleep(0.3)
-            assert reader.poll() is None
-            reader.send_signal(signal.SIGINT)
-            begun = time.monotonic()
-            reader.wait(timeout=20)
-            assert time.monotonic() - begun < 2
-        finally:
-            os.kill(gateway(server), signal.SIGCONT)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_ends_a_wait_after_a_stop(s3_bucket, server, tmp_path, number):
-    """The kernel tells of one signal only for each request."""
-    kit.put_matrix(s3_bucket, "A", np.zeros((SIDE, SIDE)), (SIDE, SIDE))
-    with kit.Mount(s3_bucket, tmp_path) as m:
-        os.kill(gateway(server), signal.SIGSTOP)
-        try:
-            reader = subprocess.Popen(["cat", m.path / "A/block_0_0"], stdout=subprocess.DEVNULL)
-            time.sleep(0.3)
-            reader.send_signal(signal.SIGSTOP)
-            time.sleep(0.3)
-            reader.send_signal(signal.SIGCONT)
-            time.sleep(0.3)
-            assert reader.poll() is None
-            reader.send_signal(number)
-            begun = time.monotonic()
-            assert reader.wait(timeout=20) == -number
-            assert time.monotonic() - begun < 2
-        finally:
-            os.kill(gateway(server), signal.SIGCONT)
+            reader.send_signal(stop)
+        time.sleep(0.3)
+        assert reader.poll() is None
+        reader.send_signal(number)
+        begun = time.monotonic()
+        assert reader.wait(timeout=20) == -number
+        assert time.monotonic() - begun < 2
 
 
 def test_a_stop_ends_no_wait(s3_bucket, server, tmp_path):
@@ -237,8 +217,7 @@ def test_a_stop_ends_no_wait(s3_bucket, server, tmp_path):
     block = np.arange(SIDE * SIDE, dtype="f8").reshape(SIDE, SIDE)
     kit.put_matrix(s3_bucket, "A", block, (SIDE, SIDE))
     with kit.Mount(s3_bucket, tmp_path) as m:
-        os.kill(gateway(server), signal.SIGSTOP)
-        try:
+        with server.paused():
             reader = subprocess.Popen(["cat", m.path / "A/block_0_0"], stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE)
             for stop in (signal.SIGTSTP, signal.SIGSTOP):
@@ -247,8 +226,6 @@ def test_a_stop_ends_no_wait(s3_bucket, server, tmp_path):
                 time.sleep(0.2)
                 reader.send_signal(signal.SIGCONT)
             assert reader.poll() is None
-        finally:
-            os.kill(gateway(server), signal.SIGCONT)
         got, said = reader.communicate(timeout=20)
         assert reader.returncode == 0, said
         assert got == (m.path / "A/block_0_0").read_bytes()
