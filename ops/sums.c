@@ -53,11 +53,14 @@ static int sums_header(const struct matdir *out, int64_t number, int64_t count, 
     const int of[] = {(int)number, (int)count};
     const struct cJSON *made_by = header_extra(&out->header, sums_job);
     struct cJSON *job = made_by ? cJSON_Duplicate(made_by, true) : cJSON_CreateObject();
+    struct cJSON *which = cJSON_CreateIntArray(of, 2);
     struct header h = {.grid = out->header.grid, .dtype = out->header.dtype};
     int r = -ENOMEM;
     cJSON_DeleteItemFromObjectCaseSensitive(job, "crc32c"); /* of the result's blocks */
-    if (cJSON_AddItemToObject(job, sums_field, cJSON_CreateIntArray(of, 2)))
+    if (cJSON_AddItemToObject(job, sums_field, which))
         r = header_set_extra(&h, sums_job, &job);
+    else
+        cJSON_Delete(which);
     cJSON_Delete(job);
     if (r < 0)
         header_fini(&h);
