@@ -307,7 +307,8 @@ static void http_gives_up_when_nobody_accepts(void **state)
     struct err err = {0};
     int64_t begun_ms = clock_ms();
     assert_int_equal(http_ask(http, "GET", url, &got, &err), -EAGAIN);
-    assert_in_range(clock_ms() - begun_ms, 400, 3000);
+    /* curl counts the time of a connection itself, and may end it a millisecond early */
+    assert_in_range(clock_ms() - begun_ms, 390, 3000);
     assert_true(err.msg[0]);
     for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
         (void)close(fd[i]);
