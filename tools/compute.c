@@ -97,20 +97,22 @@ static void compute_report_count(struct cmd_call *call, const struct compute *c,
     report_int(out, "threads", c->threads);
 }
 
-/* How the plan compares with what must be read, and with what numpywren moves. */
-static void compute_print_compared(const struct compute *c, const struct engine_count *n)
+/* How the plan compares with what must be read for the whole result, and with what numpywren moves
+ * for it. With --resume the plan is that of the rest. */
+static void compute_print_compared(const struct cmd_call *call, const struct compute *c,
+                                   const struct engine_count *n)
 {
     char bytes[TEXT_BYTES_SIZE];
+    const char *plan = compute_conf(call)->resume ? "what is left" : "the plan";
     int64_t theirs = c->numpywren.reads + c->numpywren.writes;
     if (c->bound > 0)
-        (void)printf("lower bound  %s to read: %s; the plan reads %.2f times that\n",
-                     text_bytes((double)c->bound, bytes), c->bound_text, compute_ratio(c, n));
+        (void)printf("lower bound  %s to read: %s; %s reads %.2f times that\n",
+                     text_bytes((double)c->bound, bytes), c->bound_text, plan, compute_ratio(c, n));
     if (theirs > 0)
-        (void)printf(
-            "numpywren    %lld blocks read, %lld written by its task graph; the plan moves "
-            "%.3f of that\n",
-            (long long)c->numpywren.reads, (long long)c->numpywren.writes,
-            (double)(n->reads + n->writes) / (double)theirs);
+        (void)printf("numpywren    %lld blocks read, %lld written by its task graph; %s moves %.3f "
+                     "of that\n",
+                     (long long)c->numpywren.reads, (long long)c->numpywren.writes, plan,
+                     (double)(n->reads + n->writes) / (double)theirs);
 }
 
 static void compute_print_plan(const struct cmd_call *call, const struct compute *c,
@@ -133,7 +135,7 @@ static void compute_print_plan(const struct cmd_call *call, const struct compute
                  text_bytes((double)n->bytes_written, a));
     (void)printf("memory       %s for blocks, %s of them held at a time\n",
                  text_bytes((double)c->memory, a), text_bytes((double)n->memory_held, b));
-    compute_print_compared(c, n);
+    compute_print_compared(call, c, n);
 }
 
 static void compute_report_plan_tasks(struct cmd_call *call, int64_t total, int64_t done, bool ok)

@@ -348,6 +348,7 @@ def test_resume_goes_on_and_only_with_the_same(matrices):
     refused(7, "L: it exists already", "chol", m / "A", m / "L", hint="--resume goes on with it, --force deletes it first")
     os.unlink(m / "L/block_3_1")
     os.unlink(m / "L/block_2_2")
+    assert b"what is left reads " in good("chol", "--resume", "--plan", m / "A", m / "L").out
     good("chol", "--resume", m / "A", m / "L")
     assert (factor(m / "L") == first).all()
     done = good("chol", "--resume", m / "A", m / "L")
