@@ -12,7 +12,7 @@ import time
 import kit
 import numpy as np
 import pytest
-from scenarios import SCENARIOS, STEP_S, TIMEOUT_S, Step, heals
+from scenarios import SCENARIOS, STEP_S, TIMEOUT_S, Step, heals, settle
 
 FSYNC = """
 import os, sys
@@ -136,18 +136,6 @@ def act_until(act, step, seconds):
             os.kill(pid, signal.SIGKILL)
             raise AssertionError(f"{step.name}: does not end")
         time.sleep(0.0005)
-
-
-def settle(scenario, step):
-    """What was begun goes on without the one who asked for it."""
-    end = time.monotonic() + STEP_S
-    while True:
-        try:
-            return scenario.check(step, False, None)
-        except (AssertionError, step.bucket.client.exceptions.NoSuchKey):
-            if time.monotonic() > end:
-                raise
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
