@@ -105,23 +105,20 @@ static bool json_is_number(const char *text, bool *ret_whole)
     return good && *end == '\0';
 }
 
-/* The shortest text that reads back as the same double. */
+/* The shortest text that reads back as the same double; above 2^53 - 1 none that looks like an
+ * integer, for that is refused when it is read. */
 static const char *json_number(double v, char dst[JSON_NUMBER_MAX])
 {
-    for (int digits = 15; digits <= 17; digits++) {
+    bool whole = false;
+    int digits = 15;
+    for (; digits <= 17; digits++) {
         (void)snprintf(dst, JSON_NUMBER_MAX, "%.*g", digits, v);
         if (strtod(dst, NULL) == v)
             break;
     }
+    if (fabs(v) > (double)JSON_INT_MAX && json_is_number(dst, &whole) && whole)
+        (void)snprintf(dst, JSON_NUMBER_MAX, "%.*e", digits - 1, v);
     return dst;
-}
-
-/* Whether it is written as an integer, though it may not have been read as one. */
-static bool json_becomes_whole(double v)
-{
-    char text[JSON_NUMBER_MAX];
-    bool whole = false;
-    return json_is_number(json_number(v, text), &whole) && whole;
 }
 
 static int json_scan_number(struct json_scan *s)
@@ -141,7 +138,7 @@ static int json_scan_number(struct json_scan *s)
     double v = strtod(token, NULL);
     if (!isfinite(v))
         return json_refuse(s, "a number too large for a double");
-    if (fabs(v) > (double)JSON_INT_MAX && (whole || json_becomes_whole(v)))
+    if (whole && fabs(v) > (double)JSON_INT_MAX)
         return json_refuse(s, "an integer above 2^53 - 1, which could not be kept exactly");
     s->pos += n;
     return 0;

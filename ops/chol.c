@@ -5,7 +5,6 @@
 
 #include <cjson/cJSON.h>
 #include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -50,9 +49,9 @@ static int chol_check(const struct chol *c, struct err *err)
                  (long long)MIN(g->shard[0], g->shard[1]));
         return -EINVAL;
     }
-    if (chol_block(c) > INT_MAX)
-        return err_set(err, -EINVAL, "%s: blocks of more than %d rows", a->path, INT_MAX);
-    return isfinite(c->reg) ? 0 : err_set(err, -EINVAL, "what is added must be a finite number");
+    if (!isfinite(c->reg))
+        return err_set(err, -EINVAL, "what is added must be a finite number");
+    return run_check_grid(a, err);
 }
 
 static int chol_set_extra(struct header *h, const char *name, struct cJSON *value, struct err *err)

@@ -113,13 +113,15 @@ static bool diff_pair(const struct diff_job *job, const long double *x, const lo
         at->rel_error = 0;
         return false;
     }
-    long double abs_x = diff_abs(x, job->parts);
-    long double abs_y = diff_abs(y, job->parts);
-    at->rel_error = isinf(at->abs_error) ? HUGE_VALL : at->abs_error / MAX(abs_x, abs_y);
-    /* An infinite |b| must not make its tolerance cover everything. */
-    return isinf(at->abs_error) ||
-           at->abs_error >
-               (long double)job->d->atol + (long double)job->d->rtol * diff_abs(y, job->parts);
+    /* An infinite |b|, be it in one part of a complex number, must not let everything pass. */
+    long double abs_b = diff_abs(y, job->parts);
+    long double larger = MAX(diff_abs(x, job->parts), abs_b);
+    bool finite = isfinite(abs_b) && isfinite(larger);
+    long double tolerance = job->d->atol;
+    if (finite)
+        tolerance += (long double)job->d->rtol * abs_b;
+    at->rel_error = finite ? at->abs_error / larger : HUGE_VALL;
+    return isinf(at->abs_error) || at->abs_error > tolerance;
 }
 
 static void diff_note(struct diff_job *job, struct diff_at *at, const long double *x,

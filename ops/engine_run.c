@@ -182,11 +182,13 @@ static int engine_run_load(const struct engine_move *m, struct tile *ret, struct
     return m->flags & ENGINE_FINITE ? engine_run_check(from, index, turned, *ret, err) : 0;
 }
 
-/* What was kept on the way may be gone, for a run of the same job that has ended removed it, or
- * unreadable. */
+/* -EAGAIN is for runs that are to begin again, whatever the file system means by it. What was kept
+ * on the way may be gone, for a run of the same job that has ended removed it, or unreadable. */
 static int engine_run_load_code(const struct engine_move *m, int r)
 {
-    return r < 0 && r != -ENOMEM && m->result && m->result->scratch ? -EAGAIN : r;
+    if (r < 0 && r != -ENOMEM && m->result && m->result->scratch)
+        return -EAGAIN;
+    return r == -EAGAIN ? -EIO : r;
 }
 
 /* A block of the result can be loaded when it is there. */
@@ -395,7 +397,11 @@ int engine_run_start(struct engine *e, struct err *err)
         r = engine_run_thread(e, engine_run_compute, "compute", i);
     for (int i = 0; r == 0 && i < ENGINE_WRITERS; i++)
         r = engine_run_thread(e, engine_run_write, "write", i);
-    return r < 0 ? err_errno(err, r, "cannot start a thread") : 0;
+    if (r == 0)
+        return 0;
+    (void)err_errno(err, r, "cannot start a thread");
+    err_hint(err, "--threads: fewer may be within the limits");
+    return -EUSERS; /* and not -EAGAIN, for beginning again would not help */
 }
 
 void engine_run_stop(struct engine *e)

@@ -5,7 +5,6 @@
 #include "ops/sum.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -48,10 +47,7 @@ static int gemm_check_one(const struct matdir *m, const struct matdir *first, st
     if (gemm_type(m) != gemm_type(first))
         return err_set(err, -EINVAL, "%s: types differ: %s is %s, %s is %s", m->path, first->path,
                        dtype_name(first->header.dtype), m->path, dtype_name(m->header.dtype));
-    if (MIN(g->shard[0], g->shape[0]) > INT_MAX || MIN(g->shard[1], g->shape[1]) > INT_MAX)
-        return err_set(err, -EINVAL, "%s: blocks of more than %d rows or columns", m->path,
-                       INT_MAX);
-    return 0;
+    return run_check_grid(m, err);
 }
 
 /* "A" or "A transposed" in a message. */

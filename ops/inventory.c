@@ -175,16 +175,59 @@ int inventory_each_missing(const struct inventory *in, inventory_fn *fn, void *a
 
 /* Blocks that are needed and missing. */
 struct inventory_need {
-    const struct grid *grid;
+    const struct matdir *m;
     char triangle;                /* only blocks that touch it are; 0: all */
     int64_t first[GRID_NDIM_MAX]; /* of those that are missing */
+    int64_t misnamed;             /* the first one's rank, of those with another name; or -1 */
 };
+
+static bool inventory_touches(const struct inventory_need *n, const int64_t *index)
+{
+    return !n->triangle || matdir_touches(&n->m->header.grid, n->triangle, index);
+}
 
 static int inventory_needs(void *arg, int64_t rank)
 {
     struct inventory_need *n = arg;
-    grid_unrank(n->grid, rank, n->first);
-    return !n->triangle || matdir_touches(n->grid, n->triangle, n->first);
+    grid_unrank(&n->m->header.grid, rank, n->first);
+    return inventory_touches(n, n->first) && !matdir_fills(n->m, n->first);
+}
+
+/* What is there under a name that blocks have in a store only: no fill value stands for it. */
+static int inventory_needs_misnamed(void *arg, const struct dirent *e)
+{
+    struct inventory_need *n = arg;
+    struct name_block b;
+    const struct grid *g = &n->m->header.grid;
+    char name[NAME_FILE_SIZE];
+    if (!name_is_block_like(e->d_name) || name_file_parse(e->d_name, &b) < 0 ||
+        b.view != NAME_OBJECT || !b.npy_suffix || b.ndim != g->ndim || !grid_contains(g, b.index))
+        return 0;
+    int64_t rank = grid_rank(g, b.index);
+    bool first = n->misnamed < 0 || rank < n->misnamed;
+    if (first && inventory_touches(n, b.index) &&
+        faccessat(n->m->fd, name_file(g->ndim, b.index, name), F_OK, 0) != 0)
+        n->misnamed = rank;
+    return 0;
+}
+
+/* 1 when a needed block is missing, whose index is then need->first; 0; or -errno. Where a fill
+ * value stands for all blocks, however many, none is asked for. */
+static int inventory_find_need(struct inventory_need *need, struct inventory *in, struct err *err)
+{
+    const struct matdir *m = need->m;
+    bool all = m->has_fill && (m->fills_all || !matdir_triangle(m) || m->header.grid.ndim != 2);
+    int r = all ? 0 : inventory_load(m, false, in, err);
+    if (r == 0 && !all)
+        r = inventory_each_missing(in, inventory_needs, need);
+    if (r != 0 || !m->has_fill)
+        return r;
+    r = entries_each(m->fd, inventory_needs_misnamed, need);
+    if (r < 0)
+        return err_errno(err, r, "%s: cannot list the directory", m->path);
+    if (need->misnamed >= 0)
+        grid_unrank(&m->header.grid, need->misnamed, need->first);
+    return need->misnamed >= 0;
 }
 
 static void inventory_hint(const struct matdir *m, const int64_t *index, struct err *err)
@@ -196,35 +239,30 @@ static void inventory_hint(const struct matdir *m, const int64_t *index, struct 
                                 "stand for them");
 }
 
-int inventory_check_triangle(const struct matdir *m, bool upper, struct err *err)
+static int inventory_check(const struct matdir *m, char triangle, struct err *err)
 {
     CLEANUP(inventory_fini) struct inventory in = {0};
+    struct inventory_need need = {.m = m, .triangle = triangle, .misnamed = -1};
     char name[NAME_FILE_SIZE];
-    struct inventory_need need = {.grid = &m->header.grid, .triangle = upper ? 'u' : 'l'};
-    bool fills = m->has_fill && matdir_triangle(m) != need.triangle;
-    int r = fills ? 0 : inventory_load(m, false, &in, err);
-    if (r < 0 || fills || !inventory_each_missing(&in, inventory_needs, &need))
+    int r = inventory_find_need(&need, &in, err);
+    if (r <= 0)
         return r;
-    (void)err_set(err, -ENOENT, "%s/%s: the block is missing", m->path,
-                  name_file(2, need.first, name));
+    (void)name_file(m->header.grid.ndim, need.first, name);
+    if (triangle || m->has_fill)
+        (void)err_set(err, -ENOENT, "%s/%s: the block is missing", m->path, name);
+    else
+        (void)err_set(err, -ENOENT, "%s/%s: the block is missing (%lld of %lld are)", m->path, name,
+                      (long long)(in.total - (int64_t)in.count), (long long)in.total);
     inventory_hint(m, need.first, err);
     return -ENOENT;
 }
 
+int inventory_check_triangle(const struct matdir *m, bool upper, struct err *err)
+{
+    return inventory_check(m, upper ? 'u' : 'l', err);
+}
+
 int inventory_check_whole(const struct matdir *m, struct err *err)
 {
-    CLEANUP(inventory_fini) struct inventory in = {0};
-    struct inventory_need need = {.grid = &m->header.grid};
-    char name[NAME_FILE_SIZE];
-    int ndim = need.grid->ndim;
-    if (m->has_fill && matdir_triangle(m) && ndim == 2)
-        return inventory_check_triangle(m, matdir_triangle(m) == 'u', err);
-    int r = m->has_fill ? 0 : inventory_load(m, false, &in, err);
-    if (r < 0 || m->has_fill || !inventory_each_missing(&in, inventory_needs, &need))
-        return r;
-    (void)err_set(err, -ENOENT, "%s/%s: the block is missing (%lld of %lld are)", m->path,
-                  name_file(ndim, need.first, name), (long long)(in.total - (int64_t)in.count),
-                  (long long)in.total);
-    inventory_hint(m, need.first, err);
-    return -ENOENT;
+    return inventory_check(m, 0, err);
 }

@@ -74,9 +74,9 @@ static const char *job_print(const struct cJSON *item, struct buf *text)
     if (!cJSON_IsNumber(re) || !cJSON_IsNumber(im))
         r = json_print(item, text);
     else if (im->valuedouble == 0)
-        r = buf_printf(text, "%.15g", re->valuedouble);
+        r = json_print(re, text);
     else
-        r = buf_printf(text, "%.15g%+.17gj", re->valuedouble, im->valuedouble);
+        r = buf_printf(text, "%.17g%+.17gj", re->valuedouble, im->valuedouble);
     return r < 0 ? "?" : buf_text(text);
 }
 
@@ -145,18 +145,39 @@ static int job_differs(const char *path, const struct cJSON *there, const struct
     return -EINVAL;
 }
 
-/* What was begun with a field that there is not now, as a sum on the way is ("sum"); but for the
- * record of what was made. */
+/* What was made, which is none of the things that a run was begun with. */
+static bool job_is_record(const struct cJSON *field)
+{
+    return strcmp(field->string, "crc32c") == 0;
+}
+
+/* What was begun with a field that there is not now, as a sum on the way is ("sum"). */
 static const struct cJSON *job_further(const struct cJSON *there, const struct cJSON *now)
 {
     const struct cJSON *item = NULL;
     cJSON_ArrayForEach(item, there)
     {
-        bool is_record = strcmp(item->string, "crc32c") == 0;
-        if (!is_record && !cJSON_GetObjectItemCaseSensitive(now, item->string))
+        if (!job_is_record(item) && !cJSON_GetObjectItemCaseSensitive(now, item->string))
             return item;
     }
     return NULL;
+}
+
+/* cJSON_Compare() takes neighbouring numbers for equal. */
+static bool job_same(const struct cJSON *a, const struct cJSON *b)
+{
+    if (!cJSON_Compare(a, b, true))
+        return false;
+    if (cJSON_IsNumber(a))
+        return a->valuedouble == b->valuedouble;
+    if (!cJSON_IsArray(a))
+        return true;
+    const struct cJSON *y = b->child;
+    for (const struct cJSON *x = a->child; x && y; x = x->next, y = y->next) {
+        if (!job_same(x, y))
+            return false;
+    }
+    return true;
 }
 
 static int job_refuse(const char *path, const char *why, struct err *err)
@@ -179,7 +200,7 @@ int job_check(const char *path, const struct header *there, const struct header 
     cJSON_ArrayForEach(item, new)
     {
         const struct cJSON *was = cJSON_GetObjectItemCaseSensitive(old, item->string);
-        if (!was || !cJSON_Compare(was, item, true))
+        if (!job_is_record(item) && (!was || !job_same(was, item)))
             return job_differs(path, was, item, err);
     }
     item = job_further(old, new);

@@ -229,6 +229,32 @@ static int matdir_make_dir(const char *path, bool *ret_made, struct err *err)
     return -EINVAL;
 }
 
+int matdir_check_header(const struct header *header, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(2 * (size_t)HEADER_BYTES_MAX);
+    struct header again = {0};
+    struct err why = {0};
+    int r = header_present(header, &text);
+    if (r == 0)
+        r = header_parse(buf_text(&text), text.len, &again, &why);
+    header_fini(&again);
+    return r < 0 ? err_set(err, -EINVAL, "no header can say that: %s",
+                           why.msg[0] ? why.msg : strerrordesc_np(-r))
+                 : 0;
+}
+
+int matdir_set_header(struct matdir *m, const struct header *header, struct err *err)
+{
+    struct header copy = {0};
+    int r = header_copy(header, &copy);
+    if (r < 0)
+        return err_errno(err, r, "%s", m->path);
+    header_fini(&m->header);
+    m->header = copy;
+    r = matdir_header_fill(m, err);
+    return r < 0 ? err_prefix(err, r, "%s", m->path) : 0;
+}
+
 static int matdir_write_header(int dir, const struct header *header, bool replace, struct err *err)
 {
     CLEANUP(buf_fini) struct buf text = BUF_INIT(2 * (size_t)HEADER_BYTES_MAX);

@@ -48,6 +48,13 @@ int matdir_open(const char *path, struct matdir *ret, struct err *err);
 int matdir_create(const char *path, const struct header *header, struct matdir *ret,
                   struct err *err);
 
+/* 0; -EINVAL when a matrix with this header could not be opened again, as for numbers that JSON
+ * cannot keep. */
+int matdir_check_header(const struct header *header, struct err *err);
+
+/* Replaces the header in memory, where it says more than the one on the disk. 0 or -errno. */
+int matdir_set_header(struct matdir *m, const struct header *header, struct err *err);
+
 /* Replaces the header's file. 0 or -errno. */
 int matdir_replace_header(const struct matdir *m, const struct header *header, struct err *err);
 

@@ -1,6 +1,7 @@
 #include "ops/record.h"
 
 #include "matrix/name.h"
+#include "ops/job.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -105,8 +106,8 @@ void record_save(const struct record *r, const struct matdir *m)
     struct record all = {.of = r->of};
     size_t blocks = (size_t)grid_blocks(&m->header.grid);
     if (!r->of || matdir_open(m->path, &now, NULL) < 0 || !matdir_same(&m->id, &now.id) ||
-        !header_equal(&m->header, &now.header) || !header_extra(&now.header, record_job))
-        return;
+        job_check(m->path, &now.header, &m->header, NULL) < 0)
+        return; /* or it has been begun anew, by another job, while this run was asleep */
     record_read(&all, &now.header, blocks);
     if (record_write(&all, &now.header, blocks))
         (void)matdir_replace_header(&now, &now.header, NULL);

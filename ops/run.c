@@ -5,9 +5,27 @@
 #include "ops/sums.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 enum { RUN_NAMES_MAX = 12 }; /* blocks named in a hint */
+
+int run_check_grid(const struct matdir *m, struct err *err)
+{
+    const struct grid *g = &m->header.grid;
+    for (int axis = 0; axis < 2; axis++) {
+        if (MIN(g->shard[axis], g->shape[axis]) > INT_MAX)
+            return err_set(err, -EINVAL, "%s: blocks of more than %d rows or columns", m->path,
+                           INT_MAX);
+        if (grid_axis_blocks(g, axis) <= RUN_LINES_MAX)
+            continue;
+        (void)err_set(err, -EINVAL, "%s: more than %d blocks along axis %d", m->path, RUN_LINES_MAX,
+                      axis);
+        err_hint(err, "bm reblock makes larger ones");
+        return -EINVAL;
+    }
+    return 0;
+}
 
 /* What is there, of the result and of what is kept on the way. */
 struct run_there {

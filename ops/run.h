@@ -13,6 +13,12 @@ struct run_conf {
     struct err *note;    /* borrowed, or NULL: set when all is done but something was left behind */
 };
 
+/* Rows, or columns, of blocks that algorithms look over before they begin. */
+enum { RUN_LINES_MAX = 1 << 24 };
+
+/* 0; -EINVAL for a matrix with two axes whose blocks are too large for BLAS, or too many. */
+int run_check_grid(const struct matdir *m, struct err *err);
+
 /* An algorithm: its loop nest, and how the result is to be treated. */
 struct run_algorithm {
     /* `x` is the algorithm's own description. Must do the same each time. */

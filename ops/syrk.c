@@ -4,7 +4,6 @@
 #include "ops/sum.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -35,9 +34,8 @@ int syrk_plan(const struct syrk *s, struct header *ret, struct err *err)
         return err_set(err, -EINVAL,
                        "%s: type %s; products are of float32, float64, complex64 or complex128",
                        s->a->path, dtype_name(s->a->header.dtype));
-    if (syrk_shard(s, 0) > INT_MAX || syrk_shard(s, 1) > INT_MAX)
-        return err_set(err, -EINVAL, "%s: blocks of more than %d rows or columns", s->a->path,
-                       INT_MAX);
+    if (run_check_grid(s->a, err) < 0)
+        return -EINVAL;
     struct header c = {.grid.ndim = 2, .dtype = element_native(s->a->header.dtype)};
     for (int axis = 0; axis < 2; axis++) {
         c.grid.shape[axis] = syrk_shape(s, 0);

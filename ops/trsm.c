@@ -4,7 +4,6 @@
 #include "ops/inventory.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -37,10 +36,7 @@ static int trsm_check_one(const struct matdir *m, struct err *err)
         return err_set(err, -EINVAL,
                        "%s: type %s; systems are of float32, float64, complex64 or complex128",
                        m->path, dtype_name(m->header.dtype));
-    if (trsm_shard(m, 0) > INT_MAX || trsm_shard(m, 1) > INT_MAX)
-        return err_set(err, -EINVAL, "%s: blocks of more than %d rows or columns", m->path,
-                       INT_MAX);
-    return 0;
+    return run_check_grid(m, err);
 }
 
 static int trsm_check_triangle(const struct matdir *t, struct err *err)

@@ -4,6 +4,7 @@
 
 #include "matrix/json.h"
 #include "ops/create.h"
+#include "ops/derive.h"
 
 #include <errno.h>
 #include <string.h>
@@ -97,6 +98,8 @@ static int cmd_create_set_fill(struct header *h, const char *text, struct err *e
         r = element_set(h->dtype, v, element, err);
     if (r < 0)
         return err_prefix(err, r, "--fill-value");
+    if (h->dtype.kind != 'f' && h->dtype.kind != 'c') /* may be one that JSON cannot keep */
+        return derive_set_fill(h, element, err);
     value = element_to_json(v);
     return value ? header_set_extra(h, "fill_value", &value) : -ENOMEM;
 }

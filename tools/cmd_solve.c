@@ -199,10 +199,13 @@ static int cmd_solve_open_factor(struct cmd_solve *s, struct err *err)
     return cmd_solve_stamp_factor(s, err);
 }
 
-static int cmd_solve_remove_factor(const struct cmd_solve *s, struct err *err)
+/* When X was complete already, somebody may have put another matrix there since. */
+static int cmd_solve_remove_factor(struct cmd_solve *s, struct err *err)
 {
     struct remove_count ignored;
-    int r = s->scratch ? remove_matrix(s->scratch, false, NULL, &ignored, err) : 0;
+    int r = s->scratch && factor_is_ours(&s->factor)
+                ? remove_matrix(s->scratch, false, NULL, &ignored, err)
+                : 0;
     return r == -ENOENT ? 0 : r;
 }
 

@@ -4,7 +4,6 @@
 #include "ops/kernel.h"
 #include "ops/machine.h"
 #include "ops/remove.h"
-#include "ops/sums.h"
 #include "tools/output.h"
 #include "tools/pin.h"
 #include "tools/text.h"
@@ -148,6 +147,25 @@ static void compute_report_plan_tasks(struct cmd_call *call, int64_t total, int6
     report_item(&call->report, "tasks", tasks.root);
 }
 
+/* Opens the output that is there to go on with it: with the code that it was begun with, which may
+ * start the program again. 0, or -ENOENT when there is none. */
+static int compute_take_up(const struct compute *c, struct matdir *ret, struct err *err)
+{
+    struct matdir there = MATDIR_NONE;
+    if (matdir_open(c->path, &there, NULL) < 0)
+        return -ENOENT; /* or what cannot become one: compute_open() will say so */
+    int r = pin_core(job_core(&there.header), err);
+    if (r < 0)
+        r = err_prefix(err, r, "%s", c->path);
+    else
+        r = job_check(c->path, &there.header, &c->header, err);
+    if (r < 0)
+        matdir_close(&there);
+    else
+        *ret = there;
+    return r;
+}
+
 /* What is left to do of a matrix that is there, or all of a new one. */
 static int compute_plan(struct cmd_call *call, struct compute *c, struct err *err)
 {
@@ -155,9 +173,9 @@ static int compute_plan(struct cmd_call *call, struct compute *c, struct err *er
     struct engine_count n = {0};
     struct matdir fresh = {.path = path, .fd = -1, .header = c->header};
     CLEANUP(matdir_close) struct matdir there = MATDIR_NONE;
-    bool resumes = compute_conf(call)->resume && matdir_open(c->path, &there, NULL) == 0;
-    int r = resumes ? job_check(c->path, &there.header, &c->header, err) : 0;
-    if (r == 0)
+    int r = compute_conf(call)->resume ? compute_take_up(c, &there, err) : -ENOENT;
+    bool resumes = r == 0;
+    if (r == 0 || r == -ENOENT)
         r = run_plan(&c->algorithm, resumes ? &there : &fresh, !resumes, &n, err);
     if (r < 0)
         return r;
@@ -200,25 +218,6 @@ static void compute_report(struct cmd_call *call, const struct compute *c, const
         cmd_say(call, "%s: %s %s in %.2f s, %.1f GFLOP/s, read %s, BLAS busy %.0f %%", out->path,
                 text_sizes(out->header.grid.shape, 2, sizes), dtype_name(out->header.dtype),
                 seconds, gflops, text_bytes((double)n->bytes_read, bytes), busy * 100);
-}
-
-/* Opens the output that is there to go on with it: with the code that it was begun with, which may
- * start the program again. 0, or -ENOENT when there is none. */
-static int compute_take_up(const struct compute *c, struct matdir *ret, struct err *err)
-{
-    struct matdir there = MATDIR_NONE;
-    if (matdir_open(c->path, &there, NULL) < 0)
-        return -ENOENT; /* or what cannot become one: compute_open() will say so */
-    int r = pin_core(job_core(&there.header), err);
-    if (r < 0)
-        r = err_prefix(err, r, "%s", c->path);
-    else
-        r = job_check(c->path, &there.header, &c->header, err);
-    if (r < 0)
-        matdir_close(&there);
-    else
-        *ret = there;
-    return r;
 }
 
 /* Makes the output, or takes up the one that is there. */
@@ -290,13 +289,6 @@ static int compute_verify(struct cmd_call *call, const struct compute *c, const 
     return good ? CMD_OK : CMD_NO;
 }
 
-/* What an earlier run has left beside an output of that name is not taken up. */
-static void compute_begin_anew(const char *path)
-{
-    CLEANUP(freep) char *sums = sums_place(path);
-    (void)sums_remove(sums, NULL);
-}
-
 static int compute_do(struct cmd_call *call, struct compute *c, struct trace *trace,
                       struct err *err)
 {
@@ -321,8 +313,6 @@ static int compute_do(struct cmd_call *call, struct compute *c, struct trace *tr
         if (c->input[i])
             c->input[i]->watch = &call->watch;
     }
-    if (made && c->algorithm.spans > 0)
-        compute_begin_anew(said.path);
     r = run_do(&c->algorithm, &out, &conf, &n, err);
     if (r < 0)
         compute_leave(&said, &out, made, r, err);

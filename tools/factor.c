@@ -62,11 +62,27 @@ int factor_look(struct cmd_call *call, struct factor *f, struct err *err)
     return plan ? 0 : hermitian_check(x->a, &conf, err);
 }
 
+static void factor_set_job(struct factor *f)
+{
+    struct job *job = &f->compute.job;
+    struct cJSON *parameters = job->parameters ? job->parameters : factor_parameters(f);
+    *job = (struct job){.operation = "chol", .parameters = parameters, .input = {&f->stamps}};
+}
+
+bool factor_is_ours(struct factor *f)
+{
+    struct compute *c = &f->compute;
+    CLEANUP(matdir_close) struct matdir there = MATDIR_NONE;
+    factor_set_job(f);
+    return matdir_open(c->path, &there, NULL) == 0 &&
+           job_describe(&c->job, &c->header, NULL) == 0 &&
+           job_check(c->path, &there.header, &c->header, NULL) == 0;
+}
+
 int factor_run(struct cmd_call *call, struct factor *f, struct err *err)
 {
     struct compute *c = &f->compute;
-    c->job = (struct job){
-        .operation = "chol", .parameters = factor_parameters(f), .input = {&f->stamps}};
+    factor_set_job(f);
     c->algorithm = chol_algorithm(&f->chol);
     c->verify = verify_chol;
     c->bound = chol_bound(&f->chol);

@@ -2,6 +2,7 @@
 
 #include "ops/inventory.h"
 #include "ops/remove.h"
+#include "ops/sums.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -44,14 +45,27 @@ int output_check(const struct output *o, struct err *err)
     return r < 0 ? r : 0;
 }
 
+/* What an earlier run has left beside an output of that name is not taken up. */
+static void output_clear_sums(const char *path)
+{
+    CLEANUP(freep) char *sums = sums_place(path);
+    (void)sums_remove(sums, NULL);
+}
+
 int output_make(const struct output *o, const struct header *header, struct matdir *ret,
                 struct err *err)
 {
     struct remove_count count;
     int r = output_look(o, err);
+    if (r >= 0 && matdir_check_header(header, err) < 0)
+        return err_prefix(err, -EINVAL, "%s", o->path);
     if (r > 0 && o->force)
         r = remove_matrix(o->path, false, NULL, &count, err);
-    return r < 0 ? r : matdir_create(o->path, header, ret, err);
+    if (r >= 0)
+        r = matdir_create(o->path, header, ret, err);
+    if (r == 0)
+        output_clear_sums(o->path);
+    return r;
 }
 
 void output_is_incomplete(const struct output *o, struct err *err)

@@ -19,7 +19,8 @@ struct output {
  * of the inputs. -EINVAL: it is an input, or no matrix; -EEXIST. Changes nothing. */
 int output_check(const struct output *o, struct err *err);
 
-/* output_check(), deletes what is there with force, and makes the matrix. */
+/* output_check(), deletes what is there with force, and makes the matrix. -EINVAL, before anything
+ * is deleted, for a header that could not be read again. */
 int output_make(const struct output *o, const struct header *header, struct matdir *ret,
                 struct err *err);
 

@@ -1,6 +1,12 @@
 #include "tools/pass.h"
 
+#include "matrix/json.h"
 #include "tools/text.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+
+static const char pass_fill[] = "fill_value";
 
 int pass_open(struct cmd_call *call, const char *path, struct matdir *ret, struct err *err)
 {
@@ -30,6 +36,23 @@ static void pass_report(struct cmd_call *call, const struct matdir *m, bool done
                 text_bytes((double)call->watch.bytes_written, out), seconds);
 }
 
+/* Makes the output. While blocks of it are missing, its header says nothing of a fill value, or one
+ * that is left unfinished would pass for a matrix with few blocks. */
+static int pass_make(const struct pass *p, struct matdir *ret, struct err *err)
+{
+    struct header begun = {0};
+    CLEANUP(json_freep) struct cJSON *none = cJSON_CreateNull();
+    int r = none ? header_copy(p->header, &begun) : -ENOMEM;
+    if (r == 0 && header_extra(&begun, pass_fill))
+        r = header_set_extra(&begun, pass_fill, &none);
+    if (r < 0)
+        (void)err_errno(err, r, "%s", p->out.path);
+    else
+        r = output_make(&p->out, &begun, ret, err);
+    header_fini(&begun);
+    return r < 0 ? r : matdir_set_header(ret, p->header, err);
+}
+
 int pass_run(struct cmd_call *call, const struct pass *p, struct err *err)
 {
     CLEANUP(matdir_close) struct matdir m = MATDIR_NONE;
@@ -38,11 +61,13 @@ int pass_run(struct cmd_call *call, const struct pass *p, struct err *err)
     if (r == 0)
         r = cmd_progress(call, p->label, "blocks", err);
     if (r == 0)
-        r = output_make(&p->out, p->header, &m, err);
+        r = pass_make(p, &m, err);
     if (r < 0)
         return r;
     m.watch = &call->watch;
     r = p->run(p->arg, &m, err);
+    if (r == 0 && m.has_fill)
+        r = matdir_replace_header(&m, &m.header, err);
     if (r < 0)
         output_is_incomplete(&p->out, err);
     progress_stop(&call->progress, r == 0);

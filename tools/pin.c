@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static const char pin_variable[] = "OPENBLAS_CORETYPE";
-static const char pin_done[] = "BM_CORE_PINNED"; /* so that it happens once */
+static const char pin_done[] = "BM_CORE_PINNED"; /* the core: each is tried once */
 
 static char **pin_argv; /* a copy, ended by NULL; lives as long as the process */
 
@@ -23,9 +23,10 @@ void pin_init(int argc, char **argv)
 static void pin_again(const char *core)
 {
     /* NOLINTBEGIN(concurrency-mt-unsafe): no thread has been started that looks at them */
-    if (!pin_argv || getenv(pin_done))
+    const char *done = getenv(pin_done);
+    if (!pin_argv || (done && strcmp(done, core) == 0))
         return;
-    if (setenv(pin_variable, core, 1) == 0 && setenv(pin_done, "1", 1) == 0)
+    if (setenv(pin_variable, core, 1) == 0 && setenv(pin_done, core, 1) == 0)
         (void)execv("/proc/self/exe", pin_argv);
     (void)unsetenv(pin_done);
     /* NOLINTEND(concurrency-mt-unsafe) */

@@ -312,12 +312,31 @@ def test_two_at_once_make_one_matrix(plain):
         same_files(plain / "one", out)
 
 
-def test_two_at_once_on_other_processors_make_one_factor(plain):
-    """One that comes later computes with the code of the one that came first."""
+def two_cores():
+    """Kinds of code that this processor can run."""
     flags = Path("/proc/cpuinfo").read_text()
     if "avx2" not in flags:
         pytest.skip("this processor has one kind of code only")
-    cores = ("Haswell", "SkylakeX" if "avx512dq" in flags else "Prescott")
+    return "Haswell", "SkylakeX" if "avx512dq" in flags else "Prescott"
+
+
+def test_what_was_begun_on_another_processor_goes_on_with_its_code(plain):
+    """Also where the program was started again before, for a better core than it would have had."""
+    first, second = two_cores()
+    store(plain / "A", spd(60), (16, 16))
+    words = ["chol", plain / "A", plain / "L"]
+    good(*words, env={"OPENBLAS_CORETYPE": first})
+    whole = factor(plain / "L")
+    other = {"OPENBLAS_CORETYPE": second, "BM_CORE_PINNED": second}
+    os.unlink(plain / "L/block_3_2")
+    assert b"what is left reads" in good(*words, "--resume", "--plan", env=other).out
+    good(*words, "--resume", env=other)
+    assert (factor(plain / "L") == whole).all()
+
+
+def test_two_at_once_on_other_processors_make_one_factor(plain):
+    """One that comes later computes with the code of the one that came first."""
+    cores = two_cores()
     a = kernel(900, 1e-8)
     store(plain / "A", a, (60, 60))
     words = [program("bm"), "chol", "--resume", "--memory", str(13 * 60 * 60 * 8), str(plain / "A")]

@@ -311,7 +311,10 @@ def test_solve_goes_on_with_factor_and_solution(plain):
     report = good(*words, "--json").json()  # the factor is gone: made again, and removed again
     assert report["factor"]["tasks"]["done"] > 0
     assert (load(plain / "X") == want).all() and not (plain / "X.factor").exists()
+    store(plain / "X.factor", np.ones((3, 3)), (2, 2))  # of somebody else's
     assert "factor" not in good(*words, "--json").json()  # nothing to do
+    assert (load(plain / "X.factor") == 1).all()
+    good("rm", plain / "X.factor")
     shutil.rmtree(plain / "X")
     good("chol", plain / "A", plain / "X.factor")  # as if killed between the two
     os.unlink(plain / "X.factor/block_7_2")
@@ -441,6 +444,10 @@ def test_sums_on_the_way_go_with_the_result_that_they_were_for(plain):
     code, err = run_killed(0.3, signal.SIGKILL, *words, plain / "C", "--force")
     good("rm", plain / "C")
     assert names(plain) == ["X"]
+    code, err = run_killed(0.3, signal.SIGKILL, *words, plain / "C", "--force")
+    good("create", plain / "C", "--shape", "4x4", "--eye", "--force")  # which has no sums
+    assert names(plain) == ["C", "X"]
+    good("rm", plain / "C")
     (plain / "D.sums").mkdir()
     store(plain / "D.sums" / "0", normal((8, 8)), (4, 4))
     good(*words, plain / "D")

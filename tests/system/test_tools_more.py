@@ -338,6 +338,24 @@ def test_the_hint_of_other_blocks_does_what_it_says(plain):
     assert (load(plain / "C") == 2 * a).all()
 
 
+@pytest.mark.parametrize("words", [["transpose", "A", "B"], ["scale", "--alpha", "2", "A", "B"],
+                                   ["add", "A", "A", "B"], ["reblock", "A", "B", "--block", "3"]])
+def test_what_is_left_unfinished_does_not_pass_for_whole(plain, words):
+    """Blocks that have not been made yet are missing, and not of the fill value."""
+    array = normal((6, 6))
+    store(plain / "A", array, (2, 2), header={"fill_value": 5})
+    good_block = (plain / "A/block_2_2").read_bytes()
+    (plain / "A/block_2_2").write_bytes(good_block[:-1])
+    refused(2, "A/block_2_2", *words, cwd=plain, hint="B is incomplete")
+    assert json.loads((plain / "B/header.json").read_text())["fill_value"] is None
+    refused(6, "the block is missing", "norm", "B", cwd=plain)
+    (plain / "A/block_2_2").write_bytes(good_block)
+    good(*words, "--force", cwd=plain)
+    fill = json.loads((plain / "B/header.json").read_text())["fill_value"]
+    assert fill == (5 if words[0] in ("transpose", "reblock") else 10)
+    good("norm", "B", cwd=plain)
+
+
 def test_a_failed_pass_says_what_became_of_the_output(plain):
     store(plain / "A", normal((4, 4)), (2, 2))
     (plain / "A/block_1_1").write_bytes(b"x")

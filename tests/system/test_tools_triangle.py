@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -89,6 +90,24 @@ def test_blocks_named_npy_are_told_from_missing_ones(plain, tmp_path):
         for name in names(plain / "B"):
             os.unlink(plain / "B" / name)
         os.rmdir(plain / "B")
+
+
+def test_force_deletes_nothing_for_inputs_that_lack_a_block(plain):
+    """A fill value stands neither for a block of another name nor for one of the triangle."""
+    store(plain / "A", np.ones((4, 4)), (2, 2), header={"fill_value": 0})
+    store(plain / "I", np.eye(4), (2, 2))
+    store(plain / "C", np.full((4, 4), 7.0), (2, 2))
+    os.rename(plain / "A/block_1_0", plain / "A/block_1_0.npy")
+    refused(6, "A/block_1_0: the block is missing", "gemm", "--force", plain / "A", plain / "I",
+            plain / "C", hint="there is a block_1_0.npy")
+    store(plain / "L", np.eye(4), (2, 2), header={"fill_value": 0, "triangular": "lower"})
+    for absent in ("block_0_1", "block_1_1"):
+        os.unlink(plain / "L" / absent)
+    refused(6, "L/block_1_1: the block is missing", "trsm", "--force", "--uplo", "u", plain / "L",
+            plain / "I", plain / "C")
+    assert (load(plain / "C") == 7).all()
+    shutil.copy(plain / "I/block_1_0", plain / "A/block_1_0")  # then the other name is of no matter
+    good("gemm", "--force", plain / "A", plain / "I", plain / "C")
 
 
 def test_a_factorization_that_finished_no_block_leaves_no_matrix(matrices):

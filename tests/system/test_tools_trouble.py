@@ -1,14 +1,16 @@
 """What disks, rights, names and mounts do to bm."""
 
+import json
 import os
+import resource
 import shutil
 import subprocess
 
 import numpy as np
 import pytest
 
-from tools_kit import (bm, environ, good, load, matrices, name, names, normal, plain, program,
-                       refused, store)  # noqa: F401
+from tools_kit import (SANITIZED, bm, environ, good, load, matrices, name, names, normal, plain,
+                       program, refused, store)  # noqa: F401
 
 
 def test_a_grid_of_a_million_blocks_is_no_trouble(plain):
@@ -150,6 +152,41 @@ def test_a_file_in_the_way_is_said_to_be_one(plain):
     refused(2, "type 'double precision'", "create", plain / "A", "--shape", "2x2", "--dtype",
             "double precision", hint="f8 is double")
     refused(2, "f: npy: ", "import", plain / "f", plain / "A", hint="--format raw and its --shape")
+
+
+def test_headers_that_could_not_be_read_again_are_not_written(matrices):
+    store(matrices / "K", np.ones((4, 4)), (2, 2))
+    for words in (["--block", 2**63 - 1, "--fill", 1], ["--dtype", "i8", "--fill-value", 2**53 + 1]):
+        refused(2, str(2**53 + 1) if "i8" in words else "2^53", "create", "--force", matrices / "K",
+                "--shape", "4x4", *words)
+        assert (load(matrices / "K") == 1).all()
+    good("create", matrices / "F", "--shape", "4x4", "--fill-value", 2.0**53 + 2)
+    assert good("info", "--json", matrices / "F").json()["status"] == "ok"
+    words = ["gemm", "--alpha", 2**53 + 2, matrices / "K", matrices / "K", matrices / "C"]
+    good(*words)
+    assert b"complete already" in good(*words, "--resume").err
+
+
+def test_a_grid_that_nobody_could_look_over_is_refused_at_once(plain):
+    for key, shape in (("A", [2**40, 1]), ("B", [1, 2**40]), ("S", [2**25, 2**25])):
+        (plain / key).mkdir()
+        (plain / key / "header.json").write_text(json.dumps(
+            {"shape": shape, "shard_sizes": [1, 1], "dtype": "<f8", "fill_value": 0}))
+    for words in (["gemm", "A", "B", "C"], ["syrk", "A", "C"], ["trsm", "S", "A", "C"]):
+        refused(2, f"{'S' if 'S' in words else 'A'}: more than 16777216 blocks along axis 0",
+                *words, cwd=plain, hint="bm reblock")
+
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers take address space as they like")
+def test_threads_beyond_the_limits_are_an_error(plain):
+    """And no reason to begin again and again."""
+    store(plain / "A", normal((40, 40)), (10, 10))
+    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20))  # noqa: E731
+    done = subprocess.run([program("bm"), "gemm", "--threads", "300", "--memory", "100000000", "A",
+                           "A", "C"], cwd=plain, preexec_fn=limit, capture_output=True, timeout=60,
+                          env=environ(OPENBLAS_NUM_THREADS="1"))
+    assert done.returncode == 5 and b"cannot start a thread: " in done.stderr, done
+    assert b"hint: " in done.stderr
 
 
 def test_errors_say_what_would_do(plain):

@@ -135,6 +135,33 @@ static void diff_compares_nan_and_infinity_by_what_they_are(void **state)
     assert_true(isinf(r.max_abs) && isinf(r.worst.rel_error));
 }
 
+/* What is infinite or no number in one part must not hide the other one. */
+static void diff_compares_both_parts_of_complex_numbers(void **state)
+{
+    struct fixture *f = *state;
+    const double nan = (double)NAN;
+    const double inf = HUGE_VAL;
+    const struct matrices_spec spec = {
+        .name = "X", .dtype = "c16", .shape = {1, 4}, .shard = {1, 4}};
+    const struct matrices_spec other = {
+        .name = "Y", .dtype = "c16", .shape = {1, 4}, .shard = {1, 4}};
+    const double complex here[] = {__builtin_complex(inf, 1.0), __builtin_complex(1.0, nan),
+                                   __builtin_complex(inf, 3.0), __builtin_complex(nan, 4.0)};
+    const double complex there[] = {__builtin_complex(inf, 2.0), __builtin_complex(2.0, nan),
+                                    __builtin_complex(inf, 3.0), __builtin_complex(nan, 4.0)};
+    static const struct diff want[] = {{.equal_nan = true}, {.equal_nan = true, .rtol = 0.5}};
+    CLEANUP(matdir_close) struct matdir x = matrices_empty(&f->scratch, &spec);
+    CLEANUP(matdir_close) struct matdir y = matrices_empty(&f->scratch, &other);
+    matrices_store(&x, here, false);
+    matrices_store(&y, there, false);
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+        struct diff_result r;
+        assert_int_equal(diff_run(&x, &y, &want[i], &r, NULL), 0);
+        assert_int_equal(r.different, 2);
+        assert_true(r.max_abs == 1 && isinf(r.worst.rel_error));
+    }
+}
+
 static void diff_compares_types_by_value(void **state)
 {
     struct fixture *f = *state;
@@ -257,6 +284,7 @@ int main(void)
         DIFF_TEST(diff_tells_first_and_worst),
         DIFF_TEST(diff_tolerates_what_it_is_told_to),
         DIFF_TEST(diff_compares_nan_and_infinity_by_what_they_are),
+        DIFF_TEST(diff_compares_both_parts_of_complex_numbers),
         DIFF_TEST(diff_compares_types_by_value),
         DIFF_TEST(diff_sees_an_imaginary_part),
         DIFF_TEST(diff_tells_large_integers_apart),

@@ -7,6 +7,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -86,6 +87,34 @@ static void job_says_what_differs(void **state)
     header_fini(&changed);
 }
 
+/* Other bits than a result's could not be told from its. */
+static void job_tells_neighbouring_numbers_apart(void **state)
+{
+    struct err err = {0};
+    (void)state;
+    struct header h = job_header(1, NULL);
+    struct header next = job_header(nextafter(1, 2), NULL);
+    assert_int_equal(job_check("L", &h, &next, &err), -EINVAL);
+    assert_string_equal(err.msg, "L: it was begun with --reg 1, not 1.0000000000000002");
+    header_fini(&h);
+    header_fini(&next);
+}
+
+/* Which is added to while the run goes on, by whichever run. */
+static void job_does_not_depend_on_the_record(void **state)
+{
+    (void)state;
+    struct header h = job_header(1, NULL);
+    struct header other = job_header(1, NULL);
+    struct cJSON *made_by = cJSON_Duplicate(header_extra(&h, "made_by"), true);
+    (void)cJSON_AddStringToObject(made_by, "crc32c", "00000000");
+    assert_int_equal(header_set_extra(&h, "made_by", &made_by), 0);
+    assert_int_equal(job_check("L", &h, &other, NULL), 0);
+    assert_int_equal(job_check("L", &other, &h, NULL), 0);
+    header_fini(&h);
+    header_fini(&other);
+}
+
 static void stamps_notice_a_block_that_changes(void **state)
 {
     static const int64_t at[] = {1, 0};
@@ -116,6 +145,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(job_of_the_same_run_is_taken_up),
         cmocka_unit_test(job_says_what_differs),
+        cmocka_unit_test(job_tells_neighbouring_numbers_apart),
+        cmocka_unit_test(job_does_not_depend_on_the_record),
         cmocka_unit_test(stamps_notice_a_block_that_changes),
     };
     kernel_init();

@@ -129,6 +129,23 @@ static void record_is_not_saved_in_another_matrix(void **state)
     assert_null(record_saved(&p, &now));
 }
 
+/* On a mount the directory is the same when its matrix has been begun anew. */
+static void record_is_not_saved_for_another_job(void **state)
+{
+    CLEANUP(record_fini_place) struct record_place p;
+    CLEANUP(record_fini) struct record r = {0};
+    CLEANUP(matdir_close) struct matdir now = MATDIR_NONE;
+    struct cJSON *job = cJSON_CreateObject();
+    (void)state;
+    record_init_place(&p, true, NULL);
+    assert_int_equal(record_init(&p.m, &r, NULL), 0);
+    record_set(&r, &p.m, record_at[0], 1);
+    (void)cJSON_AddNumberToObject(job, "alpha", 2);
+    assert_int_equal(header_set_extra(&p.m.header, "made_by", &job), 0);
+    record_save(&r, &p.m);
+    assert_null(record_saved(&p, &now));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +154,7 @@ int main(void)
         cmocka_unit_test(record_of_a_matrix_that_no_run_made_is_none),
         cmocka_unit_test(record_adds_to_what_others_have_saved),
         cmocka_unit_test(record_is_not_saved_in_another_matrix),
+        cmocka_unit_test(record_is_not_saved_for_another_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
