@@ -54,6 +54,10 @@ int pread_full(int fd, void *dst, size_t len, uint64_t off);
 int pwrite_full(int fd, const void *src, size_t len, uint64_t off);
 int write_full(int fd, const void *src, size_t len);
 
+/* Copies the first `len` bytes of one file over those of another; the kernel shares or copies them
+ * itself where it can. 0, -EIO when there are not as many, -ENOMEM, or another -errno. */
+int copy_full(int from, int to, uint64_t len);
+
 /* Milliseconds and nanoseconds of the clock that never jumps. */
 int64_t clock_ms(void);
 int64_t clock_ns(void);

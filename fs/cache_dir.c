@@ -13,7 +13,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { CACHE_DIR_FILES_MAX = 200000 }; /* versions kept at most: bounds the scan of an eviction */
+enum {
+    CACHE_DIR_FILES_MAX = 200000, /* versions kept at most: bounds the scan of an eviction */
+    CACHE_DIR_START_MS = 60000,   /* how long a mount that starts waits for the folder's lock */
+    CACHE_DIR_EVICT_MS = 3000,    /* and whoever needs room: the mount's users wait with it */
+    CACHE_DIR_LOOK_US = 2000,
+};
 
 #define CACHE_DIR_SIZE_DEFAULT (20ULL << 30)
 #define CACHE_DIR_FREE_MAX     (4ULL << 30)
@@ -199,16 +204,27 @@ static int cache_dir_drop_dead_mounts(int dir_fd, const struct cache_dir_salvage
     return alive;
 }
 
-/* Waits for the lock on the whole folder: a descriptor, or -errno. */
-static int cache_dir_lock_all(int dir_fd)
+/* Waits for the lock on the whole folder, but not for ever: who has it may have been stopped. A
+ * descriptor, -EBUSY, or another -errno. */
+static int cache_dir_lock_all(int dir_fd, int64_t wait_ms)
 {
     CLEANUP(closep) int fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    return fd < 0 || flock(fd, LOCK_EX) < 0 ? -errno : TAKE_FD(fd);
+    int64_t until_ms = clock_ms() + wait_ms;
+    if (fd < 0)
+        return -errno;
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return -errno;
+        if (clock_ms() >= until_ms)
+            return -EBUSY;
+        (void)usleep(CACHE_DIR_LOOK_US);
+    }
+    return TAKE_FD(fd);
 }
 
 int cache_dir_clear_mounts(int dir_fd, const struct cache_dir_salvage *salvage)
 {
-    CLEANUP(closep) int all = cache_dir_lock_all(dir_fd);
+    CLEANUP(closep) int all = cache_dir_lock_all(dir_fd, CACHE_DIR_START_MS);
     return all < 0 ? all : cache_dir_drop_dead_mounts(dir_fd, salvage);
 }
 
@@ -219,7 +235,7 @@ int cache_dir_claim_mount(int dir_fd, const struct cache_dir_salvage *salvage, c
     CLEANUP(closep) int fd = -1;
     /* A mount that starts makes its folder and its lock in two steps; the lock on the whole
      * folder keeps others from taking the folder in between for a dead one's. */
-    CLEANUP(closep) int all = cache_dir_lock_all(dir_fd);
+    CLEANUP(closep) int all = cache_dir_lock_all(dir_fd, CACHE_DIR_START_MS);
     if (all < 0)
         return all;
     int alive = cache_dir_drop_dead_mounts(dir_fd, salvage);
@@ -389,7 +405,7 @@ static bool cache_dir_unlink(int dir_fd, const struct cache_dir_file *f)
 
 uint64_t cache_dir_evict(int dir_fd, const struct cache_dir_goal *goal)
 {
-    CLEANUP(closep) int lock = cache_dir_lock_all(dir_fd);
+    CLEANUP(closep) int lock = cache_dir_lock_all(dir_fd, CACHE_DIR_EVICT_MS);
     if (lock < 0)
         return cache_dir_usage(dir_fd);
     struct cache_dir_scan scan = {0};

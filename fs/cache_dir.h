@@ -63,7 +63,8 @@ struct cache_dir_goal {
 };
 
 /* Unlinks versions, the longest unused first, until the goal is reached or nothing is left that is
- * not open somewhere. Returns the bytes then counted. One process at a time (DIR/lock). */
+ * not open somewhere. Returns the bytes then counted. One process at a time (DIR/lock): while
+ * another one has the lock for longer than some seconds, nothing is unlinked. */
 uint64_t cache_dir_evict(int dir_fd, const struct cache_dir_goal *goal);
 
 #endif

@@ -2,8 +2,7 @@
 
 #include "base/crc32c.h"
 #include "base/log.h"
-#include "fs/content.h"
-#include "fs/early.h"
+#include "fs/commit_job.h"
 #include "fs/lost.h"
 #include "fs/node.h"
 
@@ -11,25 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* One attempt to store. */
-struct commit_job {
-    struct writer *w;
-    struct folder *dir; /* where to; a reference */
-    struct place place; /* where to */
-    struct head *head;  /* of the matrix, a reference, or NULL */
-    struct stage_view view;
-    struct content content;
-    char *key;
-    char if_match[STORE_ETAG_SIZE];
-    bool if_any; /* whatever is there */
-    char write_id[STORE_WRITE_ID_SIZE];
-    bool incomplete;            /* what was kept is not a whole file */
-    bool own;                   /* stores under the writer's own name */
-    int early;                  /* blocks that came before this header */
-    char note[EARLY_NOTE_SIZE]; /* of them; "" */
-    bool or_same;               /* the same bytes may be there already */
-};
 
 static void commit_job_fini(struct commit_job *job)
 {
@@ -75,70 +55,6 @@ static int commit_begin(struct commit_job *job, struct writer *w, const struct c
     return r;
 }
 
-static int commit_look(struct commit_job *job, struct err *err)
-{
-    return content_look(&job->content, &job->view, &job->place, job->head, err);
-}
-
-static bool commit_is_whole(const struct commit_job *job)
-{
-    return job->content.state == CONTENT_WHOLE || job->content.state == CONTENT_HOLES;
-}
-
-/* Whether blocks stand in the way of a header: counts those that it would not describe. */
-struct commit_blocks {
-    const struct header *header;
-    size_t skip;
-    int64_t blocks, misfits;
-};
-
-static int commit_see_block(void *arg, const char *key, const struct store_stat *stat)
-{
-    struct commit_blocks *b = arg;
-    struct name_axis axis[GRID_NDIM_MAX];
-    char file[NAME_FILE_SIZE];
-    int ndim = 0;
-    if (!stat || name_object_parse(key + b->skip, axis, &ndim) < 0)
-        return 0;
-    b->blocks++;
-    b->misfits += place_file_name(b->header, key + b->skip, file) != file;
-    return b->misfits > 0;
-}
-
-/* A header may change as long as it fits the blocks that are there. */
-static int commit_check_blocks(struct commit_job *job, struct err *err)
-{
-    bool stored = job->head && job->head->stored && !job->head->bad;
-    if (stored && header_equal(&job->head->header, &job->content.header))
-        return 0;
-    CLEANUP(freep) char *prefix = fs_key(job->w->fs, job->dir->path, "");
-    if (!prefix)
-        return -ENOMEM;
-    struct commit_blocks b = {.header = &job->content.header, .skip = strlen(prefix)};
-    struct store_list list = {.prefix = prefix, .delimiter = '/'};
-    int r = store_list(job->w->fs->store, &list, commit_see_block, &b, err);
-    if (r < 0)
-        return r;
-    if (stored && b.blocks > 0)
-        r = err_set(err, -EPERM, "shape, shard_sizes and dtype are fixed once blocks exist");
-    else if (b.misfits > 0)
-        r = err_set(err, -EPERM, "blocks are there that do not fit this header");
-    else
-        return 0;
-    err_hint(err, "remove the blocks first (bm free), or make another matrix");
-    return r;
-}
-
-/* Whether a header may be stored; 0, or -errno. */
-static int commit_check_header(struct commit_job *job, struct err *err)
-{
-    int r = commit_check_blocks(job, err);
-    if (r == 0)
-        r = early_check(job->dir, &job->content.header, err);
-    job->early = MAX(r, 0);
-    return MIN(r, 0);
-}
-
 /* What the table in commit.h says: 1 store, 0 nothing to do now, COMMIT_WAITS, or the error. */
 enum { COMMIT_STORE = 2 };
 
@@ -164,161 +80,75 @@ static int commit_decide(struct commit_job *job, enum commit_cause cause, struct
     return r;
 }
 
-/* Keeps what was just stored as a version of the cache, so that the next reader finds it there. */
-static void commit_adopt(struct commit_job *job, const struct store_stat *stat, uint32_t crc)
+static bool commit_is_conflict(int code)
 {
-    struct fs *fs = job->w->fs;
-    struct cache_file *file = stage_file(job->w->stage);
-    if (fs->local || job->content.prefix.len > 0 || job->view.fd < 0 || file->fd < 0)
-        return;
-    objects_adopt(fs->objects, job->key, stat, crc, file);
-    if (!file->name[0])
-        stage_set_frozen(job->w->stage);
+    return code == -EEXIST || code == -ESTALE;
 }
 
-/* Tells the directory what has changed. That cannot fail, for it is stored: a header that does not
- * fit into memory is asked for again. */
-static void commit_announce(struct commit_job *job, const struct store_stat *stat)
+/* Whether what is there is what this writer has stored itself, with a try of which nobody could say
+ * what became of it: 1, and that is then what is to be replaced; 0; or what the store says. */
+static int commit_is_ours(struct commit_job *job, struct err *err)
 {
-    struct head *head = NULL;
-    bool is_header = job->place.kind == PLACE_HEADER;
-    if (is_header &&
-        head_new(stat, buf_text(&job->content.prefix), job->content.prefix.len, &head) == 0) {
-        folder_set_head(job->dir, head);
-        head_unref(head);
-    }
-    objects_note_latest(job->w->fs->objects, job->key, stat);
-    LOCK_SCOPE(&job->w->fs->mu);
-    if (is_header && !head) {
-        job->dir->head_ms = 0;
-        job->dir->head_sets++; /* what is learnt now is older */
-    }
-    folder_changed_locked(job->dir, job->place.obj);
-    folder_seen_locked(job->dir);
-}
-
-/* One request with the held bytes. */
-static int commit_send(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
-{
-    uint64_t len = job->content.prefix_only ? 0 : job->view.size;
-    uint32_t crc = crc32c(0, job->content.prefix.data, job->content.prefix.len);
-    int r = len > 0 ? crc32c_fd(job->view.fd, 0, len, crc, &crc) : 0;
-    if (r < 0)
-        return err_errno(err, r, "cannot read the written bytes");
-    struct store_body body = {.head = job->content.prefix.data,
-                              .head_len = job->content.prefix.len,
-                              .fd = len > 0 ? job->view.fd : -1,
-                              .len = len};
-    struct store_put put = {.if_match = job->if_any ? NULL : job->if_match,
-                            .write_id = job->write_id,
-                            .has_crc32c = true,
-                            .crc32c = crc};
-    r = store_put(job->w->fs->store, job->key, &body, &put, ret_stat, err);
-    if (r == -EEXIST && job->or_same &&
-        early_is_there(job->w->fs, job->key, job->content.prefix.len + len, crc, ret_stat)) {
-        err_clear(err);
-        r = 0;
-    }
-    ret_stat->has_crc32c = true;
-    ret_stat->crc32c = crc;
-    return r;
-}
-
-/* Tells the journal of the put that is about to be made: should this process die before it knows
- * what became of it, the write id tells. */
-static int commit_sign(struct commit_job *job)
-{
-    LOCK_SCOPE(&job->w->fs->mu);
-    return writer_describe_locked(job->w, job->write_id);
-}
-
-/* The directory has a header after all: the held bytes, stored as a file of the version `early`,
- * belong under the key of a block, and are stored there. */
-static int commit_redirect(struct commit_job *job, const struct store_stat *early,
-                           struct store_stat *ret_stat, struct err *err)
-{
+    struct store_stat stat;
+    struct err why = {0};
     struct writer *w = job->w;
-    struct place to;
-    int r;
-    CLEANUP(freep) char *name = strdup(job->place.obj);
-    if (!name)
-        return -ENOMEM;
     {
         LOCK_SCOPE(&w->fs->mu);
-        r = place_find(folder_header_locked(job->dir), name, true, &to, err);
-        if (r == 0 && to.kind == PLACE_PLAIN)
-            return 0; /* the header has gone again */
-        if (r == 0 && to.kind != PLACE_BLOCK)
-            r = err_set(err, -EINVAL, "not the name of a block");
-        if (r == 0 && job->own) {
-            w->if_match[0] = '\0'; /* of the file; the block is to come to be */
-            r = writer_move_locked(w, job->dir, name, &to);
-        }
-        if (r == 0) {
-            job->place = to;
-            head_unref(TAKE(job->head));
-            job->head = head_ref(job->dir->head);
-        }
+        if (!writer_has_undecided_locked(w, NULL))
+            return 0;
     }
-    if (r == 0)
-        r = commit_look(job, err);
-    if (r == 0 && !commit_is_whole(job))
-        r = err_set(err, -EINVAL, "not a whole block");
-    if (r < 0) {
-        (void)early_remove(job->dir, name, early->etag, NULL); /* no block: its writer is told */
+    int r = store_head(w->fs->store, job->key, &stat, &why);
+    if (r < 0 && r != -ENOENT) {
+        *err = why;
         return r;
     }
-    bool made = !job->if_any && !job->if_match[0]; /* nothing was there before */
-    free(job->key);
-    job->key = fs_key(w->fs, job->dir->path, job->place.obj);
-    job->if_any = false;
-    job->if_match[0] = '\0';
-    job->or_same = true; /* who stored the header may have been faster */
-    if (job->key && job->own)
-        r = commit_sign(job);
-    if (job->key && r == 0)
-        r = commit_send(job, ret_stat, err);
-    /* What is stored there is a copy that nobody sees, and what was refused must not come later.
-     * What took the place of an acknowledged file stays. */
-    bool drop = r == 0 || r == -EEXIST || made;
-    if (!drop || early_remove(job->dir, name, early->etag, NULL) < 0)
-        (void)early_note(job->dir, job->note, NULL);
-    return job->key ? r : -ENOMEM;
+    LOCK_SCOPE(&w->fs->mu);
+    if (r < 0 || !writer_has_undecided_locked(w, stat.write_id))
+        return 0;
+    (void)snprintf(w->if_match, sizeof(w->if_match), "%s", stat.etag);
+    (void)snprintf(job->if_match, sizeof(job->if_match), "%s", stat.etag);
+    w->unseen = false;
+    return 1;
 }
 
-/* Stores the held bytes. */
-static int commit_put(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
+static int commit_put_signed(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
 {
-    /* A new header has a note also when no block is there: one may come before the header does. */
-    bool fresh = job->place.kind == PLACE_HEADER && !(job->head && job->head->stored);
-    bool note = job->early > 0 || (fresh && !job->w->fs->conf.no_delete);
-    int r = note ? early_note(job->dir, job->note, err) : 0;
+    int r = random_hex(job->write_id, sizeof(job->write_id));
     if (r == 0)
-        r = commit_send(job, ret_stat, err);
-    if (r != 0)
-        return r;
-    int late = early_is_late(job->dir, &job->place, err);
-    if (late < 0)
-        objects_note_latest(job->w->fs->objects, job->key, ret_stat);
-    if (late < 0 && job->own) {
-        LOCK_SCOPE(&job->w->fs->mu); /* the next try replaces what this one has stored */
-        (void)snprintf(job->w->if_match, sizeof(job->w->if_match), "%s", ret_stat->etag);
+        r = commit_sign(job);
+    return r < 0 ? r : commit_put(job, ret_stat, err);
+}
+
+/* Stores the held bytes under the writer's own name. An earlier try may have taken effect, or may
+ * only now do so. */
+static int commit_put_own(struct commit_job *job, struct store_stat *ret_stat, struct err *err)
+{
+    struct writer *w = job->w;
+    int ours = commit_is_ours(job, err);
+    if (ours < 0)
+        return ours;
+    int r = commit_put_signed(job, ret_stat, err);
+    if (commit_is_conflict(r) && ours == 0) {
+        struct err why = {0};
+        ours = commit_is_ours(job, &why);
+        if (ours < 0)
+            *err = why;
+        if (ours > 0)
+            err_clear(err);
+        if (ours != 0)
+            r = ours < 0 ? ours : commit_put_signed(job, ret_stat, err);
     }
-    if (late > 0) {
-        struct store_stat early = *ret_stat;
-        late = commit_redirect(job, &early, ret_stat, err);
+    if (r < 0 && !commit_is_conflict(r)) {
+        LOCK_SCOPE(&w->fs->mu);
+        writer_note_undecided_locked(w, job->write_id);
     }
-    if (late < 0)
-        return late;
-    commit_adopt(job, ret_stat, ret_stat->crc32c);
-    commit_announce(job, ret_stat);
-    return 0;
+    return r;
 }
 
 /* A conflict as the writer's program shall see it. */
 static int commit_conflict(struct writer *w, int code, struct err *err)
 {
-    if (code != -EEXIST && code != -ESTALE)
+    if (!commit_is_conflict(code))
         return code;
     LOCK_SCOPE(&w->fs->mu);
     w->error = w->exclusive ? -EEXIST : -ESTALE;
@@ -334,6 +164,7 @@ static void commit_done_locked(struct commit_job *job, const struct store_stat *
     w->unseen = false;
     w->exclusive = false;
     w->owners = 0;
+    w->undecided = 0;
     w->error = 0;
     w->said = 0;
     (void)writer_describe_locked(w, write_id); /* needs no memory the second time */
@@ -349,7 +180,8 @@ static bool commit_has_cause(struct writer *w, int *ret_error)
 {
     LOCK_SCOPE(&w->fs->mu);
     *ret_error = w->error;
-    return !w->dropped && w->place.kind != PLACE_SCRATCH && stage_is_dirty(w->stage);
+    return !w->dropped && w->place.kind != PLACE_SCRATCH &&
+           (stage_is_dirty(w->stage) || stage_error(w->stage) < 0);
 }
 
 static int commit_lost(int error, struct err *err)
@@ -381,9 +213,7 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
     r = commit_decide(job, cause, err);
     if (r != COMMIT_STORE)
         return r;
-    r = commit_sign(job);
-    if (r == 0)
-        r = commit_put(job, &stat, err);
+    r = commit_put_own(job, &stat, err);
     if (r < 0)
         return commit_conflict(job->w, r, err);
     LOCK_SCOPE(&job->w->fs->mu);
@@ -464,7 +294,14 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
         return 0;
     if (error < 0)
         return commit_lost(error, err);
-    int r = commit_begin(&job, w, NULL);
+    int r = commit_check_writes(w, err);
+    if (r < 0) {
+        commit_refuse(w, r, err);
+        if (cause == COMMIT_FLUSH || cause == COMMIT_SYNC)
+            stage_forgive(w->stage); /* its writer has been told */
+        return r;
+    }
+    r = commit_begin(&job, w, NULL);
     if (r == 0) {
         r = commit_held(&job, cause, err);
         stage_settle(w->stage, r == COMMIT_STORE);
@@ -592,7 +429,7 @@ static bool commit_is_unsaved(struct writer *w)
 
 /* Moves bytes that could not be stored to where they can be found again. What cannot be moved stays
  * in the mount's folder; in either case nothing is left to be kept a second time. */
-static void commit_keep(struct writer *w, const char *reason)
+static void commit_keep(struct writer *w, const char *reason, bool unmounting)
 {
     CLEANUP(freep) char *file = commit_name(w);
     struct commit_job job;
@@ -602,7 +439,8 @@ static void commit_keep(struct writer *w, const char *reason)
         return;
     int r = commit_begin(&job, w, NULL);
     bool held = r == 0;
-    bool unsaved = commit_is_unsaved(w);
+    bool reopened = !unmounting && commit_is_open(w); /* whoever has it will be told at close */
+    bool unsaved = !reopened && commit_is_unsaved(w);
     if (!unsaved)
         r = 0;
     else if (held)
@@ -627,13 +465,17 @@ static void commit_say_dropped(struct writer *w, const char *why)
                  (unsigned long long)stage_size(w->stage));
 }
 
-/* Lets a writer go that has nothing more to store. */
-static void commit_retire(struct writer *w)
+/* Lets a writer go that had nothing more to store after so many changes. */
+static void commit_retire(struct writer *w, unsigned changes)
 {
     {
         LOCK_SCOPE(&w->fs->mu);
         if (w->handles > 0)
-            return; /* opened again meanwhile */
+            return;                  /* opened again meanwhile */
+        if (w->changes != changes) { /* and closed: another last close is to come, or the unmount */
+            writer_linger_locked(w, true);
+            return;
+        }
         writer_unlink_locked(w, true);
     }
     stage_retire(w->stage);
@@ -719,8 +561,10 @@ void commit_finish(struct writer *w, bool unmounting)
     bool scratch;
     bool dropped;
     bool open;
+    unsigned changes;
     {
         LOCK_SCOPE(&w->fs->mu);
+        changes = w->changes;
         scratch = w->place.kind == PLACE_SCRATCH;
         dropped = w->dropped;
         open = w->handles > 0;
@@ -737,7 +581,7 @@ void commit_finish(struct writer *w, bool unmounting)
     if (scratch || dropped) {
         if (!dropped)
             commit_say_dropped(w, "a temporary file, never renamed to the name of a block");
-        commit_retire(w);
+        commit_retire(w, changes);
         return;
     }
     int r = commit(w, unmounting ? COMMIT_UNMOUNT : COMMIT_CLOSE, &err);
@@ -745,11 +589,11 @@ void commit_finish(struct writer *w, bool unmounting)
         return;
     if (r == COMMIT_WAITS || (r == -EINVAL && open)) {
         if (stage_size(w->stage) > 0)
-            commit_keep(w, "the mount ended before the file was whole");
+            commit_keep(w, "the mount ended before the file was whole", unmounting);
     } else if (r < 0 && commit_is_worth_keeping(w, r)) {
-        commit_keep(w, err.msg);
+        commit_keep(w, err.msg, unmounting);
     }
-    commit_retire(w);
+    commit_retire(w, changes);
 }
 
 static void commit_finish_job(void *arg)

@@ -44,6 +44,9 @@ static int content_look_npy(struct content *c, const struct content_file *f, str
         return err_set(err, -EIO, "cannot read the written bytes");
     int r = npy_parse(bytes, len, &npy, err);
     if (r == -ENODATA || (r == 0 && size == npy.data_off && npy.data_len > 0)) {
+        if (f->view->cut)
+            return err_set(err, -EINVAL, "truncated to %llu bytes: not a whole block",
+                           (unsigned long long)size);
         c->state = CONTENT_PARTIAL;
         return 0;
     }

@@ -62,12 +62,13 @@ struct fs {
 
     pthread_mutex_t mu;
     /* guarded by mu: */
-    pthread_cond_t released; /* a writer has no handle any more */
+    pthread_cond_t released; /* a writer has no handle any more, or a removal has ended */
     struct node_table *nodes;
     struct folder_table *dirs;
     struct writer_table *writers;
     struct handle *handles;           /* all that are open */
     struct reservation *reservations; /* see fs/resolve.h */
+    struct removal *removals;         /* see fs/removal.h */
     bool closing;                     /* no new commits are started by requests */
 };
 

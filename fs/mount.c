@@ -436,6 +436,12 @@ static void mount_raise_limits(void)
     }
 }
 
+/* For tests: with BMFS_OLD_KERNEL in the environment, what kernels from 6.6 on have is not used. */
+static bool mount_kernel_is_old(void)
+{
+    return getenv("BMFS_OLD_KERNEL"); /* NOLINT(concurrency-mt-unsafe): nobody changes it */
+}
+
 /* Leaves the privilege to the broker. From here on threads may start. */
 static int mount_give_up_rights(struct mount *m, struct err *err)
 {
@@ -447,7 +453,8 @@ static int mount_give_up_rights(struct mount *m, struct err *err)
             return r;
     }
     m->fs->broker = m->broker;
-    w->want_passthrough = m->broker;
+    w->want_direct_io_mmap = !mount_kernel_is_old();
+    w->want_passthrough = m->broker && w->want_direct_io_mmap;
     return wire_attach(w, m->session, err);
 }
 

@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 #include "fs/commit.h"
+#include "fs/node.h"
+#include "fs/removal.h"
 #include "fs/resolve.h"
 #include "fs/virtual.h"
 #include "fs/writer.h"
@@ -164,10 +166,17 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
         .req = req, .pool = ops_fs(req)->names, .fn = ops_rmdir_job, .ino = parent, .name = name});
 }
 
-/* Removes what is being written under a name, if the process can see it. True when there is no more
- * to it than that. Bytes that have lost a race for the name are put aside all the same, and what
- * has won stays: who lost has not seen it. */
-static bool ops_unlink_writer(struct ops_job *job, const struct place *place)
+/* What was being written under a name that is removed. */
+enum ops_unlinked {
+    OPS_UNLINKED_NONE, /* nothing, or nothing that the process can see */
+    OPS_UNLINKED_ALL,  /* there is no more to the name than that */
+    OPS_UNLINKED_PART, /* it is stored, too, or may be */
+};
+
+/* Removes what is being written under a name, if the process can see it. Bytes that have lost a
+ * race for the name are put aside all the same, and what has won stays: who lost has not seen it.
+ */
+static enum ops_unlinked ops_unlink_writer(struct ops_job *job, const struct place *place)
 {
     struct fs *fs = job->fs;
     struct writer *w = NULL;
@@ -179,7 +188,7 @@ static bool ops_unlink_writer(struct ops_job *job, const struct place *place)
         LOCK_SCOPE(&fs->mu);
         w = writer_find_locked(job->node->dir, job->name, place);
         if (!w || !writer_is_visible_locked(w, process))
-            return false;
+            return OPS_UNLINKED_NONE;
         open = w->handles > 0;
         lost = w->error < 0;
         writer_ref_locked(w);
@@ -191,9 +200,69 @@ static bool ops_unlink_writer(struct ops_job *job, const struct place *place)
     if (!open && !lost)
         stage_retire(w->stage);
     LOCK_SCOPE(&fs->mu);
-    only = w->unseen || place->kind == PLACE_SCRATCH;
+    only = place->kind == PLACE_SCRATCH || (w->unseen && !writer_has_undecided_locked(w, NULL));
     writer_unref_locked(w);
-    return only;
+    return only ? OPS_UNLINKED_ALL : OPS_UNLINKED_PART;
+}
+
+/* The version that whoever removes a name has seen: what this mount has stored there last, or what
+ * the look-up has found; else what is there now. What others store meanwhile is not removed, also
+ * not by a request that is sent again, or that goes on when the one who asked is gone. */
+static int ops_unlink_version(struct fs *fs, struct folder *d, const struct place *place,
+                              struct store_stat *ret, struct err *err)
+{
+    CLEANUP(freep) char *key = fs_key(fs, d->path, place->obj);
+    if (!key)
+        return -ENOMEM;
+    if (place->kind != PLACE_HEADER && objects_stored(fs->objects, key, ret))
+        return 0;
+    {
+        LOCK_SCOPE(&fs->mu);
+        struct node *n = node_recent_locked(d, place->obj, place->view, FS_FRESH_MS);
+        bool head = place->kind == PLACE_HEADER && d->head && d->head->stored;
+        if (head)
+            *ret = d->head->stat;
+        else if (n)
+            *ret = node_object_stat(n);
+        if (head || n)
+            return 0;
+    }
+    return store_head(fs->store, key, ret, err);
+}
+
+/* Another version is there: the kernel looks once more, and is to be told of that one. */
+static void ops_unlink_again(struct fs *fs, struct folder *d, const struct place *place)
+{
+    CLEANUP(freep) char *key = fs_key(fs, d->path, place->obj);
+    if (key)
+        objects_note_absent(fs->objects, key, clock_ns());
+    LOCK_SCOPE(&fs->mu);
+    folder_changed_locked(d, place->obj);
+    if (place->kind == PLACE_HEADER)
+        d->head_ms = 0;
+}
+
+/* Removes what is stored under a name. */
+static int ops_unlink_stored(struct fs *fs, struct folder *d, const struct place *place,
+                             struct err *err)
+{
+    struct store_stat stat = {0};
+    bool inferred = false;
+    CLEANUP(freep) char *key = fs_key(fs, d->path, place->obj);
+    if (!key)
+        return -ENOMEM;
+    CLEANUP(removal_end) struct removal removal = {0};
+    removal_begin(&removal, fs, key);
+    {
+        LOCK_SCOPE(&fs->mu);
+        inferred = place->kind == PLACE_HEADER && d->head && !d->head->stored;
+    }
+    int r = inferred || fs->conf.no_delete ? 0 : ops_unlink_version(fs, d, place, &stat, err);
+    if (r == 0)
+        r = ops_unlink_object(fs, d, place, stat.etag, err);
+    if (r == -ESTALE)
+        ops_unlink_again(fs, d, place);
+    return r;
 }
 
 int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place,
@@ -209,7 +278,9 @@ int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place
             return 0; /* inferred: it goes with the last block */
     }
     CLEANUP(freep) char *key = fs_key(fs, d->path, place->obj);
-    int r = key ? store_del(fs->store, key, if_match, err) : -ENOMEM;
+    if (!key)
+        return -ENOMEM;
+    int r = store_del(fs->store, key, if_match, err);
     if (r < 0)
         return r;
     objects_note_latest(fs->objects, key, NULL);
@@ -249,13 +320,15 @@ static void ops_unlink_job(void *arg)
         LOCK_SCOPE(&job->fs->mu);
         r = resolve_place_locked(d, job->name, false, &place, &err);
     }
-    if (r == 0 && !ops_unlink_writer(job, &place)) {
-        r = place.kind == PLACE_SCRATCH ? -ENOENT
-                                        : ops_unlink_object(job->fs, d, &place, NULL, &err);
+    enum ops_unlinked unlinked = r == 0 ? ops_unlink_writer(job, &place) : OPS_UNLINKED_ALL;
+    if (r == 0 && unlinked != OPS_UNLINKED_ALL) {
+        r = place.kind == PLACE_SCRATCH ? -ENOENT : ops_unlink_stored(job->fs, d, &place, &err);
+        if (r == -ENOENT && unlinked == OPS_UNLINKED_PART)
+            r = 0;
         if (r == 0)
             ops_keep_dirs(job->fs, d);
     }
-    if (r < 0 && r != -ENOENT)
+    if (r < 0 && r != -ENOENT && r != -ESTALE)
         ops_refuse(r, "remove", d, job->name, &err);
     ops_job_err(job, r);
 }

@@ -1,6 +1,7 @@
 #include "fs/ops.h"
 
 #include "fs/commit.h"
+#include "fs/removal.h"
 #include "fs/resolve.h"
 #include "fs/writer.h"
 
@@ -25,6 +26,7 @@ static int ops_create_exclusive(struct writer *w, struct err *err)
         return r;
     struct store_body body = {.fd = -1};
     struct store_put put = {.if_match = STORE_ABSENT, .write_id = write_id, .has_crc32c = true};
+    (void)removal_wait(fs, key);
     r = store_put(fs->store, key, &body, &put, &stat, err);
     if (r < 0)
         return r;

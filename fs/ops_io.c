@@ -87,7 +87,7 @@ struct ops_write {
 
 static void ops_write_note_locked(struct ops_write *w)
 {
-    if (!w->mapped)
+    if (!w->mapped && w->owner != 0) /* what came through the page cache names nobody */
         writer_note_owner_locked(w->w, w->owner);
 }
 
@@ -186,6 +186,12 @@ static bool ops_may_store(struct fs *fs, const struct handle *h, uint64_t owner,
     return writer_process(tid) == h->process;
 }
 
+/* Whether there is something to store, or to tell: a write that has failed. */
+static bool ops_has_news(struct writer *w)
+{
+    return stage_is_dirty(w->stage) || stage_error(w->stage) < 0;
+}
+
 /* See resolve_settle(). */
 static void ops_note_flush(struct fs *fs, struct writer *w)
 {
@@ -198,7 +204,7 @@ void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct handle *h = handle_of(fi);
     if (h->kind == HANDLE_WRITER && h->writes)
         ops_note_flush(ops_fs(req), h->writer);
-    if (h->kind == HANDLE_WRITER && h->writes && stage_is_dirty(h->writer->stage) &&
+    if (h->kind == HANDLE_WRITER && h->writes && ops_has_news(h->writer) &&
         ops_may_store(ops_fs(req), h, fi->lock_owner, fuse_req_ctx(req)->pid))
         ops_submit_commit(req, ino, COMMIT_FLUSH);
     else
@@ -209,7 +215,7 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
 {
     struct handle *h = handle_of(fi);
     (void)datasync;
-    if (h->kind == HANDLE_WRITER && stage_is_dirty(h->writer->stage))
+    if (h->kind == HANDLE_WRITER && ops_has_news(h->writer))
         ops_submit_commit(req, ino, COMMIT_SYNC);
     else
         (void)fuse_reply_err(req, 0);

@@ -1,6 +1,7 @@
 #include "fs/ops.h"
 
 #include "fs/commit.h"
+#include "fs/removal.h"
 #include "fs/resolve.h"
 
 #include <errno.h>
@@ -82,8 +83,17 @@ static int ops_source_object(struct ops_source *s, const char *name, struct err 
     return 0;
 }
 
+/* What the process has written to a stored file moves with it: that is stored first. */
+static int ops_source_store(struct writer *w, struct err *err)
+{
+    int r = commit(w, COMMIT_SYNC, err);
+    writer_unref(w);
+    return MIN(r, 0);
+}
+
 static int ops_source_find(struct ops_job *job, struct ops_source *s, struct err *err)
 {
+    struct writer *stored = NULL;
     s->dir = job->node->dir;
     pid_t process = writer_process(job->tid);
     int r = resolve_prepare(s->dir, job->name, err);
@@ -101,10 +111,15 @@ static int ops_source_find(struct ops_job *job, struct ops_source *s, struct err
             s->w = w;
             return 0;
         }
+        if (w && !only && w->error == 0 && writer_has_process_locked(w, process)) {
+            writer_ref_locked(w);
+            stored = w;
+        }
     }
     if (s->place.kind == PLACE_SCRATCH)
         return -ENOENT;
-    return ops_source_object(s, job->name, err);
+    r = stored ? ops_source_store(stored, err) : 0;
+    return r < 0 ? r : ops_source_object(s, job->name, err);
 }
 
 /* Moves a temporary file to another temporary name: nothing is stored. */
@@ -130,9 +145,13 @@ static int ops_move_scratch(struct fs *fs, const struct ops_source *s, const str
 static int ops_source_remove(struct fs *fs, const struct ops_source *s, struct err *err)
 {
     struct store_stat stat;
+    CLEANUP(freep) char *key = fs_key(fs, s->dir->path, s->place.obj);
+    if (!key)
+        return -ENOMEM;
+    CLEANUP(removal_end) struct removal removal = {0};
+    removal_begin(&removal, fs, key);
     int r = ops_unlink_object(fs, s->dir, &s->place, s->etag, err);
-    CLEANUP(freep) char *key = r == -ESTALE ? fs_key(fs, s->dir->path, s->place.obj) : NULL;
-    if (!key || store_head(fs->store, key, &stat, NULL) != -ENOENT)
+    if (r != -ESTALE || store_head(fs->store, key, &stat, NULL) != -ENOENT)
         return r; /* -ESTALE, written meanwhile: the kernel tries once more, with those bytes */
     err_clear(err);
     objects_note_latest(fs->objects, key, NULL);

@@ -4,6 +4,7 @@
 #include "fs/broker.h"
 #include "fs/commit.h"
 #include "fs/handle.h"
+#include "fs/removal.h"
 #include "fs/resolve.h"
 #include "fs/virtual.h"
 
@@ -240,31 +241,93 @@ static void ops_open_read(fuse_req_t req, fuse_ino_t ino, struct node *n, int fl
                                   .number = fresh});
 }
 
-static void ops_open_text(fuse_req_t req, struct node *n)
+static void ops_open_virtual(fuse_req_t req, struct node *n)
 {
     struct fs *fs = ops_fs(req);
     struct handle *h = NULL;
-    int r = -ENOMEM;
     {
         LOCK_SCOPE(&fs->mu);
         h = handle_new_locked(n, HANDLE_TEXT);
     }
-    if (h && n->kind == NODE_HEADER)
-        r = buf_append(&h->text, buf_text(&n->head->text), n->head->text.len);
-    else if (h)
-        r = virtual_render(fs, (enum virtual_id)n->virtual_id, &h->text);
-    if (r == 0 && n->kind == NODE_HEADER && n->head->bad) {
-        struct err err = {0};
-        (void)err_set(&err, -EBADMSG, "%s", n->head->why);
-        r = fs_refuse(-EBADMSG, "read", n->dir->path, &err);
-    }
-    struct wire_open open = {.fh = (uint64_t)(uintptr_t)h,
-                             .direct_io = n->kind == NODE_VIRTUAL,
-                             .keep_cache = n->kind == NODE_HEADER};
+    int r = h ? virtual_render(fs, (enum virtual_id)n->virtual_id, &h->text) : -ENOMEM;
+    struct wire_open open = {.fh = (uint64_t)(uintptr_t)h, .direct_io = true};
     if (r < 0)
         (void)fuse_reply_err(req, fs_errno(r));
     if (r < 0 || wire_reply_open(req, &open) < 0)
         handle_free(h);
+}
+
+/* A handle of what a header's node shows. */
+static int ops_header_handle(struct node *n, struct handle **ret)
+{
+    struct err err = {0};
+    if (n->head->bad) {
+        (void)err_set(&err, -EBADMSG, "%s", n->head->why);
+        return fs_refuse(-EBADMSG, "read", n->dir->path, &err);
+    }
+    {
+        LOCK_SCOPE(&n->fs->mu);
+        *ret = handle_new_locked(n, HANDLE_TEXT);
+    }
+    return *ret ? buf_append(&(*ret)->text, buf_text(&n->head->text), n->head->text.len) : -ENOMEM;
+}
+
+/* Asks the store whether the header is the current one; -ESTALE when it is not, with the node of
+ * the one that is set aside for the retry. */
+static int ops_header_ask(struct ops_job *job, struct err *err)
+{
+    static const struct place place = {.kind = PLACE_HEADER, .obj = "header"};
+    struct head *head = NULL;
+    struct node *n = job->node;
+    int r = folder_load_head(n->dir, n->head->stored ? FOLDER_ANEW : FS_FRESH_MS, &head, err);
+    if (r == -ENOENT || (r == 0 && !head))
+        return -ESTALE; /* the kernel then looks it up, and finds that it is gone */
+    if (r < 0)
+        return r;
+    LOCK_SCOPE(&job->fs->mu);
+    struct node *now = node_header_locked(n->dir, head);
+    if (now && now != n) {
+        node_checked_locked(now, job->tid);
+        resolve_reserve_locked(now, &place, job->tid);
+    }
+    head_unref(head);
+    if (now == n)
+        return 0;
+    return now ? -ESTALE : -ENOMEM;
+}
+
+/* job->number: it is known to be current. */
+static void ops_open_header_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct err err = {0};
+    struct handle *h = NULL;
+    int r = job->number ? 0 : ops_header_ask(job, &err);
+    if (r < 0 && r != -ESTALE)
+        ops_refuse(r, "open", job->node->dir, "header.json", &err);
+    if (r == 0)
+        r = ops_header_handle(job->node, &h);
+    if (r < 0) {
+        handle_free(h);
+        ops_job_err(job, r);
+        return;
+    }
+    struct wire_open open = {.fh = (uint64_t)(uintptr_t)h, .keep_cache = true};
+    if (!op_take(job->op) || wire_reply_open(op_req(job->op), &open) < 0)
+        handle_free(h);
+    ops_job_free(job);
+}
+
+static void ops_open_header(fuse_req_t req, fuse_ino_t ino, struct node *n)
+{
+    struct fs *fs = ops_fs(req);
+    bool fresh;
+    {
+        LOCK_SCOPE(&fs->mu);
+        fresh = node_use_token_locked(n, fuse_req_ctx(req)->pid) || fs->conf.immutable;
+    }
+    ops_submit(&(struct ops_call){
+        .req = req, .pool = fs->names, .fn = ops_open_header_job, .ino = ino, .number = fresh});
 }
 
 /* The bytes that a writer starts from: NULL when they are to be thrown away or there are none. A
@@ -303,14 +366,20 @@ static struct ops_based ops_based_locked(const struct node *n, const struct plac
 }
 
 /* Finds the writer of a place or makes one, and sets its node aside for the retry. `etag` is the
- * current version. WRITER_AGAIN: once more. */
+ * current version. WRITER_AGAIN: once more, when *ret_held, a reference, has settled. */
 static int ops_reserve_writer(struct ops_job *job, const struct place *place, const char *etag,
-                              struct object *base, const struct ops_based *based, struct err *err)
+                              struct object *base, const struct ops_based *based,
+                              struct writer **ret_held, struct err *err)
 {
     struct node *n = job->node;
     LOCK_SCOPE(&job->fs->mu);
     struct writer *w = writer_find_locked(n->dir, n->text, place);
     bool made = false;
+    if (w && strcmp(w->if_match, etag) != 0 && stage_is_held(w->stage)) {
+        writer_ref_locked(w); /* what it is storing right now may be that very version */
+        *ret_held = w;
+        return WRITER_AGAIN;
+    }
     if (w && based->any && strcmp(w->if_match, based->etag) == 0 &&
         strcmp(w->if_match, etag) != 0) {
         writer_unlink_locked(w, false); /* of another version than the one that is opened now: its
@@ -354,7 +423,10 @@ static int ops_open_write_try(struct ops_job *job, const char *key, const struct
     struct ops_version v = {0};
     struct ops_based based = {0};
     struct object *base = NULL;
+    struct writer *held = NULL;
     int r = 0;
+    if (removal_wait(job->fs, key))
+        job->number = 0;
     bool tried = commit_left_behind(n->dir, n->text, place, job->process);
     {
         LOCK_SCOPE(&job->fs->mu);
@@ -368,7 +440,11 @@ static int ops_open_write_try(struct ops_job *job, const char *key, const struct
         r = ops_writer_base(job, key, v.object, &base, err);
     if (r == 0)
         r = ops_reserve_writer(job, place, v.object ? object_stat(v.object)->etag : n->etag, base,
-                               &based, err);
+                               &based, &held, err);
+    if (held) {
+        stage_wait_settled(held->stage);
+        writer_unref(held);
+    }
     object_unref(base);
     object_unref(v.object);
     return r;
@@ -573,8 +649,10 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
                                       .number = fresh});
     } else if (n->kind == NODE_OBJECT) {
         ops_open_read(req, ino, n, fi->flags);
+    } else if (n->kind == NODE_HEADER) {
+        ops_open_header(req, ino, n);
     } else {
-        ops_open_text(req, n);
+        ops_open_virtual(req, n);
     }
 }
 

@@ -258,12 +258,14 @@ static int resolve_writer_locked(struct folder *d, const char *name, const struc
     return 1;
 }
 
-static int resolve_header_locked(struct folder *d, struct found *ret)
+static int resolve_header_locked(struct folder *d, pid_t tid, struct found *ret)
 {
     bool fresh = d->head && (d->fs->conf.immutable || clock_ms() - d->head_ms <= FS_FRESH_MS);
     struct node *n = fresh ? node_header_locked(d, d->head) : NULL;
     if (!n)
         return 0;
+    if (n->token_tid == tid)
+        n->token_tid = 0; /* this answer asked nobody: the open must */
     resolve_found_locked(n, 0, RESOLVE_LONG_S, ret);
     return 1;
 }
@@ -358,7 +360,7 @@ static int resolve_known_locked(struct folder *d, const char *name, pid_t tid, p
     if (r != 0)
         return r;
     if (place.kind == PLACE_HEADER)
-        return resolve_header_locked(d, ret);
+        return resolve_header_locked(d, tid, ret);
     if (place.kind == PLACE_PLAIN && resolve_is_changing_locked(d, name, &place))
         return 0;
     return resolve_seen_locked(d, name, &place, tid, ret);
@@ -398,9 +400,10 @@ int resolve_prepare(struct folder *d, const char *name, struct err *err)
     return r;
 }
 
-static int resolve_ask_header(struct folder *d, struct found *ret, struct err *err)
+static int resolve_ask_header(struct folder *d, pid_t tid, struct found *ret, struct err *err)
 {
     struct head *head = NULL;
+    int64_t begun_ms = clock_ms();
     int r = folder_load_head(d, FS_FRESH_MS, &head, err);
     if (r < 0)
         return r;
@@ -408,6 +411,8 @@ static int resolve_ask_header(struct folder *d, struct found *ret, struct err *e
         return -ENOENT;
     LOCK_SCOPE(&d->fs->mu);
     struct node *n = node_header_locked(d, head);
+    if (n && d->head_ms >= begun_ms)
+        node_checked_locked(n, tid);
     if (n)
         resolve_found_locked(n, 0, RESOLVE_LONG_S, ret);
     head_unref(head);
@@ -627,7 +632,8 @@ void resolve_settle(struct folder *d, const char *name)
     }
 }
 
-int resolve_ask(struct folder *d, const char *name, pid_t tid, struct found *ret, struct err *err)
+static int resolve_ask_once(struct folder *d, const char *name, pid_t tid, struct found *ret,
+                            struct err *err)
 {
     struct place place;
     int r = resolve_prepare(d, name, err);
@@ -643,9 +649,43 @@ int resolve_ask(struct folder *d, const char *name, pid_t tid, struct found *ret
     if (r < 0)
         return r;
     if (place.kind == PLACE_HEADER)
-        return resolve_ask_header(d, ret, err);
+        return resolve_ask_header(d, tid, ret, err);
     if (place.kind == PLACE_BLOCK)
         return resolve_ask_block(d, &place, tid, ret, err);
     resolve_settle(d, name);
     return resolve_ask_plain(d, name, tid, ret, err);
+}
+
+/* Absence is not remembered, nor that a directory was no matrix when somebody looked last: a header
+ * that has come since gives a name another meaning. 1 when there is one, 0 when not, or the error.
+ */
+static int resolve_is_new_matrix(struct folder *d, const char *name, int64_t begun_ms,
+                                 struct err *err)
+{
+    struct store_stat ignored;
+    {
+        LOCK_SCOPE(&d->fs->mu);
+        bool special = name_is_block_like(name) || strcmp(name, "header.json") == 0;
+        if (!special || d->fs->conf.immutable || d->head_ms >= begun_ms || folder_header_locked(d))
+            return 0;
+    }
+    CLEANUP(freep) char *key = fs_key(d->fs, d->path, "header");
+    int r = key ? store_head(d->fs->store, key, &ignored, err) : -ENOMEM;
+    if (r == 0)
+        r = folder_load(d, FOLDER_ANEW, err);
+    return r < 0 ? r : 1;
+}
+
+int resolve_ask(struct folder *d, const char *name, pid_t tid, struct found *ret, struct err *err)
+{
+    int64_t begun_ms = clock_ms();
+    struct err why = {0};
+    int r = resolve_ask_once(d, name, tid, ret, err);
+    int is_new = r == -ENOENT ? resolve_is_new_matrix(d, name, begun_ms, &why) : 0;
+    if (is_new > 0)
+        return resolve_ask_once(d, name, tid, ret, err);
+    if (is_new == 0 || is_new == -ENOENT)
+        return r;
+    *err = why;
+    return is_new;
 }

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 enum {
-    STAGE_COPY = 1 << 20,
     STAGE_WAITERS_MAX = 4096,
     STAGE_RESERVE_AHEAD = 64 << 20, /* bytes of room asked for at a time, as the file grows */
 };
@@ -54,6 +53,7 @@ struct stage {
     struct extent written;
     int64_t mtime_ns;
     bool dirty, mapped_dirty, cut;
+    bool retired;                      /* nothing is left to change: see stage_retire() */
     int error;                         /* see stage_error() */
     struct stage_change *first, *last; /* changes that wait, in order */
     int waiting;
@@ -128,7 +128,8 @@ void stage_retire(struct stage *s)
     {
         LOCK_SCOPE(&s->mu);
         stage_wait_quiet_locked(s);
-        if (s->state != STAGE_LOADING && s->state != STAGE_HELD)
+        s->retired = s->state != STAGE_LOADING && s->state != STAGE_HELD;
+        if (s->retired)
             rest = stage_let_go_locked(s);
     }
     stage_drop_rest(s, &rest);
@@ -155,37 +156,6 @@ static int stage_own_file_locked(struct stage *s)
     if (r < 0)
         log_error("write", "%s", err.msg);
     return r;
-}
-
-/* Copies `len` bytes; the kernel shares or copies them itself where it can. */
-static int stage_copy(int from, int to, uint64_t len)
-{
-    off_t in = 0;
-    off_t out = 0;
-    while ((uint64_t)in < len) {
-        ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(len - (uint64_t)in), 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n == 0)
-            return -EIO; /* the base is shorter than its size */
-        if (n < 0 && (errno == EXDEV || errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS))
-            break;
-        if (n < 0)
-            return -errno;
-    }
-    CLEANUP(freep) char *step = malloc(STAGE_COPY);
-    if (!step)
-        return -ENOMEM;
-    for (uint64_t at = (uint64_t)in; at < len;) {
-        size_t n = (size_t)MIN((uint64_t)STAGE_COPY, len - at);
-        int r = pread_full(from, step, n, at);
-        if (r == 0)
-            r = pwrite_full(to, step, n, at);
-        if (r < 0)
-            return r;
-        at += n;
-    }
-    return 0;
 }
 
 /* Asks for room so that the file can have `size` bytes. Not under the lock: an eviction takes its
@@ -333,6 +303,13 @@ static void stage_begin_locked(struct stage *s, const struct stage_change *c)
     s->cutting = c->kind == STAGE_TRUNCATE;
 }
 
+/* A change that its caller asked for was not made. */
+static void stage_note_failure_locked(struct stage *s, const struct stage_change *c, int code)
+{
+    if (s->error == 0 && c->kind != STAGE_ALLOCATE)
+        s->error = code;
+}
+
 /* Applies one change that has begun, and answers it. */
 static void stage_do(struct stage *s, const struct stage_change *c)
 {
@@ -343,8 +320,8 @@ static void stage_do(struct stage *s, const struct stage_change *c)
         s->busy--;
         if (c->kind == STAGE_TRUNCATE && c->off == 0)
             s->error = 0;
-        if (r < 0 && s->error == 0 && c->kind != STAGE_ALLOCATE)
-            s->error = r;
+        if (r < 0)
+            stage_note_failure_locked(s, c, r);
         s->changing--;
         s->cutting = false;
         (void)pthread_cond_broadcast(&s->quiet);
@@ -385,10 +362,12 @@ static void stage_run_waiting(struct stage *s)
     }
 }
 
-/* Takes all changes that wait, to be failed. */
-static struct stage_change *stage_take_waiting_locked(struct stage *s)
+/* Takes all changes that wait, to be failed with `code`. */
+static struct stage_change *stage_take_waiting_locked(struct stage *s, int code)
 {
     struct stage_change *list = TAKE(s->first);
+    for (const struct stage_change *c = list; c; c = c->next)
+        stage_note_failure_locked(s, c, code);
     s->last = NULL;
     s->waiting = 0;
     return list;
@@ -429,7 +408,7 @@ static int stage_load(struct stage *s, enum stage_state from, struct cache_file 
         r = cache_file_new(s->conf->cache, &file, &err);
     }
     if (r == 0 && size > 0)
-        r = old < 0 ? -EIO : stage_copy(old, file.fd, size);
+        r = old < 0 ? -EIO : copy_full(old, file.fd, size);
     if (r < 0) {
         cache_file_drop(s->conf->cache, &file);
         log_error("write", "cannot copy the old contents: %s", errno_text(r));
@@ -469,7 +448,7 @@ static void stage_load_job(void *arg)
         } else {
             rest.file = file;
             s->state = job->from;
-            failed = stage_take_waiting_locked(s);
+            failed = stage_take_waiting_locked(s, r);
         }
         (void)pthread_cond_broadcast(&s->quiet);
     }
@@ -544,6 +523,8 @@ static int stage_start_empty_locked(struct stage *s)
 static int stage_admit_locked(struct stage *s, const struct stage_change *c)
 {
     int r = 0;
+    if (s->retired)
+        return -ESTALE;
     if (!s->held && (s->state == STAGE_BASE || s->state == STAGE_FROZEN))
         stage_wait_quiet_locked(s);
     if (!s->held && (s->state == STAGE_BASE || s->state == STAGE_FROZEN)) {
@@ -565,6 +546,8 @@ static void stage_change(struct stage *s, const struct stage_change *c)
     {
         LOCK_SCOPE(&s->mu);
         r = stage_admit_locked(s, c);
+        if (r < 0)
+            stage_note_failure_locked(s, c, r);
     }
     if (r > 0) {
         (void)stage_ref(s); /* whom it answers may let go of the stage */
@@ -626,7 +609,7 @@ void stage_read(struct stage *s, uint64_t off, size_t len, fill_read_fn *fn, voi
     CLEANUP(freep) void *data = calloc(1, MAX(len, (size_t)1));
     int r = data ? 0 : -ENOMEM;
     if (r == 0 && len > 0)
-        r = pread_full(fd, data, len, off);
+        r = fd < 0 ? -ESTALE : pread_full(fd, data, len, off);
     {
         LOCK_SCOPE(&s->mu);
         s->busy--;
@@ -659,6 +642,13 @@ int stage_error(struct stage *s)
 {
     LOCK_SCOPE(&s->mu);
     return s->error;
+}
+
+void stage_forgive(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    if (!s->dirty && !s->first && s->busy == 0)
+        s->error = 0;
 }
 
 bool stage_can_be_cut(struct stage *s)
@@ -709,8 +699,9 @@ int stage_hold(struct stage *s, struct stage_view *ret)
 {
     LOCK_SCOPE(&s->mu);
     for (bool tried = false;;) {
-        int r = 0;
-        if (!s->held && (s->state == STAGE_BASE || s->state == STAGE_FROZEN) && s->busy == 0) {
+        int r = s->retired ? -ESTALE : 0;
+        if (r == 0 && !s->held && (s->state == STAGE_BASE || s->state == STAGE_FROZEN) &&
+            s->busy == 0) {
             if (tried && s->load_error < 0)
                 return s->load_error;
             r = s->size == 0 ? stage_start_empty_locked(s) : stage_start_load_locked(s);
@@ -745,11 +736,17 @@ void stage_settle(struct stage *s, bool sent)
         if (s->state == STAGE_FROZEN && s->first)
             r = stage_start_load_locked(s);
         if (r < 0)
-            failed = stage_take_waiting_locked(s);
+            failed = stage_take_waiting_locked(s, r);
         (void)pthread_cond_broadcast(&s->quiet);
     }
     stage_fail(failed, r);
     stage_run_waiting(s);
+}
+
+bool stage_is_held(struct stage *s)
+{
+    LOCK_SCOPE(&s->mu);
+    return s->held;
 }
 
 void stage_wait_settled(struct stage *s)

@@ -65,6 +65,10 @@ bool stage_is_dirty(struct stage *s);
  * written is then not what its writer meant. */
 int stage_error(struct stage *s);
 
+/* The failure has been told. Forgets it, if no change was made beside it: the bytes are as they
+ * were and nobody's update is half done. */
+void stage_forgive(struct stage *s);
+
 /* Whether making it empty changes anything: it holds bytes, or has failed. */
 bool stage_can_be_cut(struct stage *s);
 
@@ -95,10 +99,13 @@ int stage_hold(struct stage *s, struct stage_view *ret);
 /* Ends a hold. `sent`: the bytes are in the store, the stage is clean; else all is as before. */
 void stage_settle(struct stage *s, bool sent);
 
+bool stage_is_held(struct stage *s);
+
 /* Waits while the bytes are held. Blocks. */
 void stage_wait_settled(struct stage *s);
 
-/* Lets go of all bytes; only size and time stay, for those who ask. Nobody has it open any more. */
+/* Lets go of all bytes; only size and time stay, for those who ask. Nobody has it open any more:
+ * who would change it all the same is told -ESTALE. */
 void stage_retire(struct stage *s);
 
 /* The private file, for objects_adopt() or for moving it away; only while held. What is published

@@ -64,7 +64,7 @@ static void wire_amend_init(struct wire *w, struct wire_init_out *out)
         out->flags |= FUSE_PARALLEL_DIROPS;
         w->features.parallel_dirops = true;
     }
-    if (w->offered2 & WIRE_INIT2_DIRECT_IO_ALLOW_MMAP) {
+    if ((w->offered2 & WIRE_INIT2_DIRECT_IO_ALLOW_MMAP) && w->want_direct_io_mmap) {
         out->flags2 |= WIRE_INIT2_DIRECT_IO_ALLOW_MMAP;
         w->features.direct_io_mmap = true;
     }

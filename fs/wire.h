@@ -24,8 +24,9 @@ struct wire_features {
 };
 
 struct wire {
-    int fd;                /* of /dev/fuse; borrowed from the session */
-    bool want_passthrough; /* set before the session starts */
+    int fd; /* of /dev/fuse; borrowed from the session */
+    /* set before the session starts: */
+    bool want_passthrough, want_direct_io_mmap;
     struct wire_features features;
     uint64_t init_unique; /* of the INIT request under way; 0 before and after */
     uint32_t offered, offered2;

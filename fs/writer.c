@@ -272,6 +272,24 @@ bool writer_has_process_locked(const struct writer *w, pid_t process)
     return false;
 }
 
+void writer_note_undecided_locked(struct writer *w, const char *write_id)
+{
+    (void)snprintf(w->undecided_id[w->undecided % WRITER_UNDECIDED_MAX], STORE_WRITE_ID_SIZE, "%s",
+                   write_id);
+    if (++w->undecided == 2 * WRITER_UNDECIDED_MAX)
+        w->undecided = WRITER_UNDECIDED_MAX; /* all of them are in use all the same */
+}
+
+bool writer_has_undecided_locked(const struct writer *w, const char *write_id)
+{
+    int known = MIN(w->undecided, (int)WRITER_UNDECIDED_MAX);
+    for (int i = 0; write_id && i < known; i++) {
+        if (strcmp(w->undecided_id[i], write_id) == 0)
+            return true;
+    }
+    return !write_id && known > 0;
+}
+
 void writer_note_owner_locked(struct writer *w, uint64_t owner)
 {
     w->said = 0; /* other bytes, another failure */

@@ -16,6 +16,7 @@
 enum {
     WRITER_OWNERS_MAX = 32,    /* processes remembered for one file; beyond, all count */
     WRITER_NAMES_MAX = 100000, /* names being written at a time, scratch files included */
+    WRITER_UNDECIDED_MAX = 4,  /* tries to store remembered of which nobody knows the outcome */
 };
 
 struct writer {
@@ -38,9 +39,11 @@ struct writer {
     bool dropped;                   /* unlinked or given up: nothing is stored any more */
     bool lingers;                   /* a reference of its own: it has bytes that are nowhere else */
     char if_match[STORE_ETAG_SIZE]; /* what is to be replaced; STORE_ABSENT: nothing */
-    bool exclusive;                 /* O_EXCL: a lost race is EEXIST, not ESTALE */
-    int error;                      /* a conflict that no retry can mend */
-    uint32_t said; /* a hash of why it was not stored, as the log has it; 0: nothing to say yet */
+    char undecided_id[WRITER_UNDECIDED_MAX][STORE_WRITE_ID_SIZE]; /* the latest, anywhere in it */
+    int undecided;  /* tries since the last one that succeeded */
+    bool exclusive; /* O_EXCL: a lost race is EEXIST, not ESTALE */
+    int error;      /* a conflict that no retry can mend */
+    uint32_t said;  /* a hash of why it was not stored, as the log has it; 0: nothing to say yet */
     int64_t flushed_ms; /* a descriptor of it was closed, perhaps the last one ... */
     bool copied;        /* ... but another one was still open: till the last close */
     unsigned changes;   /* grows with the last close, or a truncation of what nobody has open */
@@ -98,6 +101,12 @@ int writer_move_locked(struct writer *w, struct folder *dir, const char *name,
 /* A process opened it, a lock owner wrote to it. */
 void writer_note_process_locked(struct writer *w, pid_t process);
 void writer_note_owner_locked(struct writer *w, uint64_t owner);
+
+/* Nobody could say what became of a try to store with that write id. */
+void writer_note_undecided_locked(struct writer *w, const char *write_id);
+
+/* Whether it was one of those; with NULL, whether there are any. */
+bool writer_has_undecided_locked(const struct writer *w, const char *write_id);
 
 bool writer_has_process_locked(const struct writer *w, pid_t process);
 bool writer_has_owner_locked(const struct writer *w, uint64_t owner);

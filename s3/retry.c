@@ -414,7 +414,9 @@ static int retry_put(struct store *st, const char *key, const struct store_body 
     return retry_end(&c, r, err);
 }
 
-/* After -ESTALE that our own earlier try may have caused: 0 when the object is gone, as wanted. */
+/* After -ESTALE that our own earlier try may have caused: 0 when the object is gone, as wanted.
+ * What is there instead may have come before that try, or after it: -EIO, for neither can be said.
+ */
 static int retry_del_settle(struct retry_call *c, const char *key, struct err *err)
 {
     struct store_stat stat;
@@ -423,9 +425,11 @@ static int retry_del_settle(struct retry_call *c, const char *key, struct err *e
     retry_tell(c, "head", key, r, 0);
     if (r == -ENOENT)
         return 0;
-    if (r == -EAGAIN)
-        *err = why;
-    return r == -EAGAIN ? r : -ESTALE;
+    if (r == 0)
+        return err_set(err, -EIO, "delete %s: its reply was lost, and another version is there",
+                       key);
+    *err = why;
+    return r == -EAGAIN ? r : err_prefix(err, -EIO, "delete %s: its reply was lost", key);
 }
 
 static int retry_del(struct store *st, const char *key, const char *if_match, struct err *err)

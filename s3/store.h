@@ -146,7 +146,9 @@ int store_put(struct store *st, const char *key, const struct store_body *body,
 int store_head(struct store *st, const char *key, struct store_stat *ret_stat, struct err *err);
 
 /* Deletes. A key that is not there is no error unless `if_match` names a version. Some servers
- * cannot make a delete conditional; there `if_match` is compared just before. */
+ * cannot make a delete conditional; there `if_match` is compared just before. -EIO, too, when a
+ * reply was lost and another version is there now: the one that was named may have gone before it
+ * came. */
 int store_del(struct store *st, const char *key, const char *if_match, struct err *err);
 
 int store_list(struct store *st, const struct store_list *list, store_list_fn *fn, void *arg,

@@ -265,7 +265,9 @@ static void contract_del_if_match(struct contract *c)
     struct store_stat second;
     contract_expect(c, texts_put_if(c->st, key, "one", NULL, &first, &c->err), 0);
     contract_expect(c, texts_put_if(c->st, key, "two", NULL, &second, &c->err), 0);
-    contract_expect(c, store_del(c->st, key, first.etag, &c->err), -ESTALE);
+    int r = store_del(c->st, key, first.etag, &c->err);
+    if (!c->sweep || r != -EIO) /* after a lost reply: "one" may have gone with it, before "two" */
+        contract_expect(c, r, -ESTALE);
     contract_object_get(c, key, "two");
     contract_expect(c, store_del(c->st, key, second.etag, &c->err), 0);
     contract_expect(c, texts_get(c->st, key, &c->b), -ENOENT);

@@ -33,7 +33,7 @@ import urllib.parse
 
 HEAD_MAX = 256 * 1024
 PIECE = 64 * 1024
-PAUSE_S = 0.5  # of `slow`
+PAUSE_S = 0.5  # of `slow` and `late`
 CLOSED_S = 0.25  # of `refuse`
 FOREVER_S = 3600
 
@@ -61,6 +61,7 @@ KINDS = [
     "nonsense",   # no HTTP at all
     "flip",       # one bit of the reply's body, anywhere
     "lost",       # carried out, then reset instead of a reply
+    "late",       # carried out, and answered after a pause
 ]
 
 
@@ -239,6 +240,8 @@ class Link:
             await self.body_of(request, reply)
             reset(self.writer)
             return False
+        if kind == "late":
+            await asyncio.sleep(PAUSE_S)
         self.entry[2] = int(reply.first[1])
         keep = await self.give_back(request, reply, kind)
         await self.writer.drain()

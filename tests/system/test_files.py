@@ -150,7 +150,7 @@ def test_rm(matrix, bucket):
     assert not (matrix.path / "A/block_0_0").exists()
     assert len(bucket.keys(f"{kit.PREFIX}A/")) == 9
     kit.shell("rm -r A && test ! -e A", matrix.path)
-    assert bucket.keys(kit.PREFIX) == []
+    assert bucket.keys(f"{kit.PREFIX}A/") == []
 
 
 def test_sed_of_the_header_before_there_are_blocks(matrix, bucket):

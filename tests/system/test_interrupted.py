@@ -142,7 +142,9 @@ def act_until(act, step, seconds):
 def mounted(server, tmp_path_factory):
     bucket = server.bucket()
     with kit.Mount(bucket, tmp_path_factory.mktemp("mounted"), "-d", "--timeout", f"{TIMEOUT_S}s") as m:
-        (m.path / "warm").write_bytes(b"x")
+        for text in (b"x", b"y"):  # asks what the server can do
+            (m.path / "warm").write_bytes(text)
+        (m.path / "warm").unlink()
         yield m, bucket
 
 

@@ -65,24 +65,26 @@ static void stage_takes_writes_from_many_threads(void **state)
     }
 }
 
-/* Waits until some thread of this process waits for a lock on a file. */
-static void stage_wait_for_blocked_flock(void)
+/* How many descriptors of this process lead to the file that `fd` leads to. */
+static int stage_count_open(int fd)
+{
+    int n = 0;
+    struct stat want;
+    struct stat st;
+    assert_int_equal(fstat(fd, &want), 0);
+    for (int i = 0; i < 256; i++)
+        n += fstat(i, &st) == 0 && st.st_dev == want.st_dev && st.st_ino == want.st_ino;
+    return n;
+}
+
+/* Waits until some other thread of this process has opened a lock to ask for it. */
+static void stage_wait_for_lock(int lock)
 {
     int64_t until_ms = clock_ms() + 10000;
-    char wanted[64];
-    (void)snprintf(wanted, sizeof(wanted), " %d ", getpid());
-    while (clock_ms() < until_ms) {
-        char line[256];
-        bool blocked = false;
-        FILE *f = fopen("/proc/locks", "re");
-        assert_non_null(f);
-        while (fgets(line, sizeof(line), f))
-            blocked |= strstr(line, "-> FLOCK") && strstr(line, wanted);
-        (void)fclose(f);
-        if (blocked)
-            return;
+    while (stage_count_open(lock) < 2) {
+        if (clock_ms() > until_ms)
+            fail_msg("nobody waits for a lock");
     }
-    fail_msg("nobody waits for a lock");
 }
 
 struct stage_asker {
@@ -118,7 +120,7 @@ static void stage_can_be_asked_for_its_size_while_the_cache_evicts(void **state)
     int lock = open(scratch_at(&lab.dir, "cache/lock"), O_RDWR | O_CLOEXEC);
     assert_int_equal(flock(lock, LOCK_EX), 0); /* another mount evicts */
     assert_int_equal(pthread_create(&writer, NULL, stage_write_much, s), 0);
-    stage_wait_for_blocked_flock();
+    stage_wait_for_lock(lock);
     assert_int_equal(pthread_create(&reader, NULL, stage_ask_size, &asker), 0);
     int r = lab_wait(&a);
     (void)close(lock);
@@ -140,7 +142,7 @@ static void stage_truncations_run_alone(void **state)
     int lock = open(scratch_at(&lab.dir, "cache/lock"), O_RDWR | O_CLOEXEC);
     assert_int_equal(flock(lock, LOCK_EX), 0);
     assert_int_equal(pthread_create(&writer, NULL, stage_write_much, s), 0);
-    stage_wait_for_blocked_flock(); /* the write has begun and asks for room */
+    stage_wait_for_lock(lock); /* the write has begun and asks for room */
     stage_truncate(s, 10, lab_answer_change, &cut);
     stage_write(s, "late", 4, 20, false, lab_answer_change, &late);
     assert_false(lab_has_come(&cut));

@@ -1,0 +1,330 @@
+"""What close, fsync, rename and rm say of a file is so, whoever comes between them and the store."""
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import kit
+import numpy as np
+import pytest
+
+KIB = 1 << 10
+MIB = 1 << 20
+
+
+@pytest.fixture
+def shop(server, tmp_path):
+    """A mount of a bucket through a proxy that has asked what the server can do."""
+    bucket = server.bucket()
+    with kit.Proxy(server.env["AWS_ENDPOINT_URL"]) as proxy:
+        with kit.Mount(bucket, tmp_path, "--endpoint-url", proxy.url, "--timeout", "2s") as m:
+            (m.path / "warm").write_bytes(b"x")
+            (m.path / "warm").write_bytes(b"y")
+            (m.path / "warm").unlink()
+            proxy.do("clear")
+            yield m, bucket, proxy
+
+
+@contextlib.contextmanager
+def failing(proxy, kind, **which):
+    proxy.do("add", kind=kind, always=True, **which)
+    try:
+        yield
+    finally:
+        proxy.do("clear")
+
+
+def told(fn, *args):
+    """0, or the number of the error."""
+    try:
+        fn(*args)
+    except OSError as e:
+        return e.errno
+    return 0
+
+
+def key(name):
+    return f"{kit.PREFIX}{name}"
+
+
+def test_close_of_a_file_that_was_opened_again_tells_what_is_not_stored(shop):
+    """The job of the last close tries once more, beside whoever has opened the file again."""
+    mount, bucket, proxy = shop
+    for i in range(kit.many(4, 20)):
+        name = f"again{i}"
+        with failing(proxy, "500", method="PUT"):
+            fd = os.open(mount.path / name, os.O_WRONLY | os.O_CREAT)
+            os.write(fd, b"A" * 100)
+            assert told(os.close, fd) == errno.EIO
+            fd = os.open(mount.path / name, os.O_WRONLY)
+            os.pwrite(fd, b"B" * 100, 0)
+            time.sleep(0.1 * (i % 3))
+            code = told(os.close, fd)
+        assert code != 0 or bucket.get(key(name)) == b"B" * 100
+
+
+def test_a_write_that_failed_before_its_bytes_were_there_is_told_at_close(shop):
+    mount, bucket, proxy = shop
+    bucket.put(key("cold"), b"O" * MIB)
+    fd = os.open(mount.path / "cold", os.O_RDWR)
+    with failing(proxy, "500", method="GET"):
+        assert told(os.pwrite, fd, b"N" * KIB, 0) == errno.EIO
+    assert told(os.close, fd) == errno.EIO
+    fd = os.open(mount.path / "cold", os.O_RDWR)  # and then all begins anew
+    os.pwrite(fd, b"M" * KIB, 0)
+    os.close(fd)
+    assert bucket.get(key("cold")) == b"M" * KIB + b"O" * (MIB - KIB)
+
+
+def test_an_older_kernel_is_told_the_same(server, tmp_path):
+    """Where it cannot map files that are not in its page cache, it names no writer."""
+    bucket = server.bucket()
+    with kit.Proxy(server.env["AWS_ENDPOINT_URL"]) as proxy, \
+            kit.Mount(bucket, tmp_path, "--endpoint-url", proxy.url, "--timeout", "2s",
+                      env={"BMFS_OLD_KERNEL": "1"}) as mount:
+        path = mount.path / "old"
+        path.write_bytes(b"A" * 100)
+        assert bucket.get(key("old")) == b"A" * 100
+        fd = os.open(path, os.O_RDWR)
+        os.pwrite(fd, b"B" * 100, 0)
+        bucket.put(key("old"), b"theirs")
+        assert told(os.close, fd) == errno.ESTALE
+        with failing(proxy, "500", method="PUT"):
+            assert told(path.write_bytes, b"C" * 100) == errno.EIO
+        fd = os.open(mount.path / "half", os.O_RDWR | os.O_CREAT)
+        os.write(fd, b"D" * 50)
+        subprocess.run(["true"], pass_fds=[fd], check=True)  # which closes what it has inherited
+        assert bucket.keys(key("half")) == []
+        os.write(fd, b"D" * 50)
+        os.close(fd)
+        assert bucket.get(key("half")) == b"D" * 100
+        array = np.lib.format.open_memmap(mount.path / "m.npy", "w+", shape=(100, 100))
+        array[:] = 7
+        array.flush()
+        assert (np.load(mount.path / "m.npy") == 7).all()
+
+
+def test_half_of_a_mapping_is_not_stored(shop):
+    """The kernel writes pages when it likes: those that it could not write make the others half an
+    update."""
+    mount, bucket, proxy = shop
+    size = 8 * MIB
+    bucket.put(key("map"), b"O" * size)
+    fd = os.open(mount.path / "map", os.O_RDWR)
+    m = mmap.mmap(fd, size)
+    os.close(fd)
+    assert m[:4096] == b"O" * 4096  # this page is there
+    with failing(proxy, "500", method="GET"):
+        m[:4096] = b"N" * 4096
+        assert told(m.flush, 0, 4096) == errno.EIO
+    m[size // 2:size // 2 + 4096] = b"N" * 4096
+    m.close()
+    time.sleep(1)
+    assert bucket.get(key("map")) == b"O" * size
+
+
+def test_a_store_whose_outcome_nobody_knew_is_no_conflict(shop):
+    mount, bucket, proxy = shop
+    (mount.path / "f").write_bytes(b"old")
+    fd = os.open(mount.path / "f", os.O_RDWR)
+    for i in range(6):
+        os.pwrite(fd, b"%d" % i * 50, 0)
+        with failing(proxy, "lost", method="PUT"), failing(proxy, "500", method="HEAD|GET"):
+            assert told(os.fsync, fd) == errno.EIO
+    os.pwrite(fd, b"M" * 60, 0)
+    os.fsync(fd)
+    os.close(fd)
+    assert bucket.get(key("f")) == b"M" * 60
+    fd = os.open(mount.path / "f", os.O_RDWR)
+    os.pwrite(fd, b"N", 0)
+    with failing(proxy, "lost", method="PUT"), failing(proxy, "500", method="HEAD|GET"):
+        assert told(os.fsync, fd) == errno.EIO
+    bucket.put(key("f"), b"theirs")  # but this is one
+    os.pwrite(fd, b"P", 0)
+    assert told(os.fsync, fd) == errno.ESTALE
+    assert told(os.close, fd) == errno.ESTALE
+    assert bucket.get(key("f")) == b"theirs"
+
+
+def test_a_new_file_whose_outcome_nobody_knew_can_be_removed(shop):
+    mount, bucket, proxy = shop
+    fd = os.open(mount.path / "n", os.O_WRONLY | os.O_CREAT)
+    os.write(fd, b"x" * 100)
+    with failing(proxy, "lost", method="PUT"), failing(proxy, "500", method="HEAD|GET"):
+        assert told(os.fsync, fd) == errno.EIO
+    assert bucket.get(key("n")) == b"x" * 100
+    os.unlink(mount.path / "n")
+    assert bucket.keys(key("n")) == []
+    os.close(fd)
+    assert bucket.keys(key("n")) == []
+
+
+def test_a_removal_that_is_repeated_does_not_take_what_came_after_it(shop):
+    """The reply to a DELETE is lost, and somebody else makes the file anew before it is sent again."""
+    mount, bucket, proxy = shop
+    (mount.path / "lock").write_bytes(b"mine")
+    proxy.do("add", kind="lost", method="DELETE")
+    for nth in range(1, 4):
+        proxy.do("add", kind="slow", method="HEAD", target="lock", nth=nth)
+
+    def others():
+        kit.wait_for(lambda: proxy.do("hits")[0], what="the DELETE")
+        bucket.put(key("lock"), b"theirs")
+
+    other = threading.Thread(target=others)
+    other.start()
+    code = told(os.unlink, mount.path / "lock")
+    other.join()
+    proxy.do("clear")
+    assert code == errno.EIO
+    assert bucket.get(key("lock")) == b"theirs"
+
+
+def test_what_is_stored_after_an_interrupted_removal_stays(shop):
+    """The request goes on though nobody waits for it."""
+    mount, bucket, proxy = shop
+    for i in range(3):
+        path = mount.path / f"rm{i}"
+        path.write_bytes(b"old")
+        for nth in range(1, 3):
+            proxy.do("add", kind="slow", method="HEAD" if nth == i else "DELETE", target=path.name)
+        rm = subprocess.Popen(["rm", path])
+        time.sleep(0.2)
+        rm.send_signal(signal.SIGINT)
+        assert rm.wait(timeout=30) != 0
+        path.write_bytes(b"new")
+        time.sleep(1.5)
+        proxy.do("clear")
+        assert bucket.get(key(path.name)) == b"new"
+        assert path.read_bytes() == b"new"
+
+
+def test_those_who_open_a_file_while_it_is_being_stored_share_it(shop):
+    mount, bucket, proxy = shop
+    path = mount.path / "shared"
+    path.write_bytes(b"O" * 8)
+    fd = os.open(path, os.O_RDWR)
+    os.pwrite(fd, b"1", 0)
+    proxy.do("add", kind="late", method="PUT", target="shared")
+    syncs = threading.Thread(target=os.fsync, args=(fd,))
+    syncs.start()
+    kit.wait_for(lambda: bucket.get(key("shared"))[:1] == b"1", what="the PUT")
+    other = os.open(path, os.O_RDWR)
+    os.pwrite(other, b"2", 1)
+    syncs.join()
+    os.close(other)
+    os.pwrite(fd, b"3", 2)
+    os.close(fd)
+    proxy.do("clear")
+    assert bucket.get(key("shared")) == b"123" + b"O" * 5
+
+
+def test_a_block_that_is_cut_short_is_refused(tmp_path):
+    bucket = kit.DirBucket(tmp_path / "store")
+    kit.put_matrix(bucket, "A", np.ones((4, 4)), (4, 4))
+    with kit.Mount(bucket, tmp_path) as mount:
+        before = (mount.path / "A/block_0_0").read_bytes()
+        for size in (0, 1, 100, 128, 200):
+            fd = os.open(mount.path / "A/block_0_0", os.O_RDWR)
+            os.ftruncate(fd, size)
+            assert told(os.close, fd) == errno.EINVAL, size
+            assert (mount.path / "A/block_0_0").read_bytes() == before
+        with open(mount.path / "A/block_0_0", "r+b") as f:
+            f.seek(len(before) - 8)
+            f.write(b"\0" * 8)
+        assert (mount.path / "A/block_0_0").read_bytes() == before[:-8] + b"\0" * 8
+
+
+def test_a_rename_takes_what_was_written_along(tmp_path):
+    bucket = kit.DirBucket(tmp_path / "store")
+    with kit.Mount(bucket, tmp_path) as mount:
+        for how in ("open", "mapped"):
+            path = mount.path / how
+            path.write_bytes(b"O" * 4096)
+            fd = os.open(path, os.O_RDWR)
+            if how == "mapped":
+                m = mmap.mmap(fd, 4096)
+                os.close(fd)
+                m[:] = b"N" * 4096
+                m.close()
+            else:
+                os.pwrite(fd, b"N" * 4096, 0)
+            os.rename(path, mount.path / "moved")
+            assert (mount.path / "moved").read_bytes() == b"N" * 4096
+            if how == "open":
+                os.close(fd)
+            assert bucket.get(key("moved")) == b"N" * 4096 and bucket.keys(key(how)) == []
+
+
+def test_a_change_of_a_file_that_nobody_has_open_any_more_is_refused(tmp_path):
+    """By a descriptor that is none for reading or writing."""
+    bucket = kit.DirBucket(tmp_path / "store")
+    with kit.Mount(bucket, tmp_path) as mount:
+        (mount.path / "f").write_bytes(b"0123456789")
+        fd = os.open(mount.path / "f", os.O_RDWR)
+        spot = os.open(f"/proc/self/fd/{fd}", os.O_PATH)
+        os.close(fd)
+        time.sleep(0.5)
+        with contextlib.suppress(OSError):
+            os.truncate(f"/proc/self/fd/{spot}", 5)
+        with contextlib.suppress(OSError):
+            os.link(f"/proc/self/fd/{spot}", mount.path / "g", follow_symlinks=True)
+        os.close(spot)
+        assert (mount.path / "f").read_bytes() == b"0123456789"
+
+
+def test_a_mount_that_was_stopped_while_it_made_room_hangs_no_other(s3_bucket, tmp_path):
+    """It has the lock of the cache folder that they share."""
+    for i in range(8):
+        s3_bucket.put(key(f"f{i}"), os.urandom(MIB))
+    with kit.Mount(s3_bucket, tmp_path, "--cache-size", "4M") as mount:
+        for i in range(4):
+            (mount.path / f"f{i}").read_bytes()
+        with open(mount.cache / "lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            begun = time.monotonic()
+            for i in range(4, 8):
+                assert len((mount.path / f"f{i}").read_bytes()) == MIB
+                assert told((mount.path / f"new{i}").write_bytes, b"x" * 3 * MIB) in (0, errno.ENOSPC)
+                assert len(os.listdir(mount.path)) >= 8
+            assert time.monotonic() - begun < 60
+            mount.unmount()
+
+
+@pytest.fixture
+def two(tmp_path):
+    bucket = kit.DirBucket(tmp_path / "store")
+    with kit.Mount(bucket, tmp_path, name="one") as one, \
+            kit.Mount(bucket, tmp_path, name="two") as other:
+        yield one.path, other.path
+
+
+def test_a_header_is_the_one_that_was_closed_last(two):
+    one, other = two
+    (one / "A").mkdir()
+    for i in range(10):
+        (one / "A/header.json").write_bytes(kit.header([4 + i, 4], [2, 2]))
+        assert f"{4 + i}" in (other / "A/header.json").read_text()
+        assert (other / "A/header.json").read_text() == (one / "A/header.json").read_text()
+
+
+def test_a_directory_that_became_a_matrix_elsewhere_is_one(two):
+    one, other = two
+    for i in range(6):
+        (one / f"d{i}").mkdir()
+        (one / f"d{i}/x").write_bytes(b"1")
+        assert not (other / f"d{i}/header.json").exists()
+        assert not (other / f"d{i}/block_0_0").exists()
+        (one / f"d{i}/x").unlink()
+        (one / f"d{i}/header.json").write_bytes(kit.header([4, 4], [2, 2]))
+        with open(one / f"d{i}/block_0_0", "wb") as f:
+            np.save(f, np.ones((2, 2)))
+        if i % 2:
+            assert (other / f"d{i}/header.json").exists()
+        assert (np.load(other / f"d{i}/block_0_0") == 1).all()
