@@ -107,6 +107,7 @@ def test_an_older_kernel_is_told_the_same(server, tmp_path):
         array = np.lib.format.open_memmap(mount.path / "m.npy", "w+", shape=(100, 100))
         array[:] = 7
         array.flush()
+        del array
         assert (np.load(mount.path / "m.npy") == 7).all()
 
 
