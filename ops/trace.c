@@ -22,7 +22,7 @@ int trace_open(const char *path, struct trace **ret, struct err *err)
         return err_set(err, -ENOMEM, "out of memory");
     t->out = fopen(path, "we");
     if (!t->out)
-        return err_errno(err, errno == ENOENT ? -EINVAL : -errno, "%s", path);
+        return err_set(err, errno == ENOENT ? -EINVAL : -errno, "%s: %s", path, errno_text(errno));
     (void)pthread_mutex_init(&t->mu, NULL);
     t->start_ns = clock_ns();
     (void)fprintf(t->out, "[");

@@ -8,7 +8,8 @@ static const struct opts_command cmd_chol_opts = {
     .synopsis = "[OPTION]... A L\n",
     .text =
         "Makes the Cholesky factor L of A, lower triangular with A = L L^H. A is Hermitian, in square\n"
-        "blocks, of type float32, float64, complex64 or complex128; only one triangle of it is read.\n"
+        "blocks, of type float32, float64, complex64 or complex128. Only the blocks of one triangle are\n"
+        "read; those on the diagonal, which are read as a whole, are checked for being Hermitian.\n"
         "The blocks of L's other triangle are absent, and stand for zeros.\n"
         "\n"
         "Each block of L appears when it is complete, so that a run that ended for whatever reason\n"

@@ -38,6 +38,7 @@ static const struct opts_command cmd_fsck_opts = {
         "are held against what the run made. Where nothing is known of a block it is counted as\n"
         "unchecked.\n"
         "\n"
+        "Directories whose names begin with a dot are passed over, unless one is named.\n"
         "Each fault is a line on standard output. Missing blocks are no fault. Nothing is changed.",
     .item = cmd_fsck_item,
     .items = ARRAY_SIZE(cmd_fsck_item),
@@ -126,7 +127,8 @@ static int cmd_fsck_operand(struct cmd_fsck *f, const char *path, struct err *er
     int r = matdir_identify(path, &id, err);
     if (r == 0)
         return cmd_fsck_matrix(f, path, path);
-    if (r != -EINVAL || stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+    bool lacks_header = err->hint[0]; /* it holds blocks, or objects, all the same */
+    if (r != -EINVAL || lacks_header || stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
         return r;
     return walk_run(&w, path, err);
 }

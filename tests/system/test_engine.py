@@ -456,6 +456,7 @@ def test_bytes_are_near_the_lower_bound(plain):
 
 def test_the_trace_is_one_of_chrome(plain):
     store(plain / "A", spd(60), (16, 16))
+    refused(2, "/no/dir: No such file", "chol", plain / "A", plain / "L", "--trace", "/no/dir")
     good("chol", plain / "A", plain / "L", "--trace", plain / "t.json")
     events = json.loads((plain / "t.json").read_text())
     kinds = {e["name"] for e in events if e["ph"] == "X"}

@@ -60,6 +60,8 @@ def test_names_sizes_and_headers(tmp_path):
     report = bm("fsck", "--json", tmp_path).json()
     assert report["faults_found"] == 5 and sorted(report["faults"]) == sorted(lines)
     refused(6, "nowhere", "fsck", tmp_path / "nowhere")
+    (tmp_path / "A/header.json").unlink()  # never "no matrix, no fault"
+    refused(2, "A: not a matrix", "fsck", tmp_path / "A", hint="write header.json")
 
 
 def test_only_a_deep_check_sees_the_npy_header(tmp_path):
