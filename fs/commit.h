@@ -11,6 +11,7 @@
  *   every byte of the file written    store     store                 store
  *   right size, some never written    nothing   store (zeros)         store (zeros)
  *   nothing, or only the npy header   nothing   EINVAL                wait to be opened again
+ *   what was cut down to that         EINVAL    EINVAL                dropped: close has said so
  *   anything else                     EINVAL    EINVAL                dropped: close has said so
  *
  * What is not whole when the mount ends goes to the folder of fs/lost.h, marked as incomplete.

@@ -203,8 +203,38 @@ static void stage_fails_writes_when_its_base_cannot_be_loaded(void **state)
     assert_int_equal(fault_parse(lab.fault, "get:1:broken", NULL), 0);
     assert_int_equal(stages_put(s, "x", 10), -EIO);
     assert_false(stage_is_dirty(s));
+    assert_int_equal(stage_error(s), -EIO);      /* till it has been told */
     assert_int_equal(stages_put(s, "x", 10), 0); /* the next one tries again */
     assert_true(stages_has(s, 1, 11, STAGE_MIB - 11));
+    stage_forgive(s);
+    assert_int_equal(stage_error(s), -EIO); /* half an update is there */
+}
+
+static void stage_forgives_what_changed_nothing(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    STAGE(s);
+    stages_start_over(&lab, STAGE_MIB, &s);
+    assert_int_equal(fault_parse(lab.fault, "get:1:broken", NULL), 0);
+    assert_int_equal(stages_put(s, "x", 10), -EIO);
+    stage_forgive(s);
+    assert_int_equal(stage_error(s), 0);
+    assert_int_equal(stages_put(s, "x", 10), 0);
+    assert_int_equal(stage_error(s), 0);
+}
+
+static void stage_that_is_retired_takes_no_change(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    STAGE(s);
+    struct stage_view view;
+    stages_start_over(&lab, STAGE_MIB, &s);
+    stage_retire(s);
+    assert_int_equal(stages_put(s, "x", 10), -ESTALE);
+    assert_int_equal(stage_hold(s, &view), -ESTALE);
+    assert_int_equal(stage_size(s), STAGE_MIB);
 }
 
 static void stage_fails_writes_when_nobody_can_load(void **state)
@@ -572,6 +602,8 @@ int main(void)
         cmocka_unit_test(stage_does_not_fetch_what_is_thrown_away),
         cmocka_unit_test(stage_cuts_and_grows_its_base),
         cmocka_unit_test(stage_fails_writes_when_its_base_cannot_be_loaded),
+        cmocka_unit_test(stage_forgives_what_changed_nothing),
+        cmocka_unit_test(stage_that_is_retired_takes_no_change),
         cmocka_unit_test(stage_fails_writes_when_nobody_can_load),
         cmocka_unit_test(stage_hold_fails_when_the_base_cannot_be_loaded),
         cmocka_unit_test(stage_holds_writes_back_until_it_is_settled),

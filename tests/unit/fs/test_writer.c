@@ -6,6 +6,7 @@
 #include "tests/unit/fs/lab.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -54,6 +55,30 @@ static void writer_is_found_by_what_its_name_stands_for(void **state)
     writer_unref(w);
     assert_int_equal(d->writer_count, 0);
     assert_null(d->writers);
+}
+
+static void writer_remembers_the_latest_tries_that_nobody_decided(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct writer *w = writer_make(&lab, "file", &writer_plain);
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        assert_false(writer_has_undecided_locked(w, NULL));
+        assert_false(writer_has_undecided_locked(w, ""));
+        for (int i = 0; i < 30; i++) {
+            char id[STORE_WRITE_ID_SIZE];
+            for (int k = 0; k < 30; k++) {
+                (void)snprintf(id, sizeof(id), "id-%d", k);
+                assert_int_equal(writer_has_undecided_locked(w, id),
+                                 k < i && k >= i - WRITER_UNDECIDED_MAX);
+            }
+            (void)snprintf(id, sizeof(id), "id-%d", i);
+            writer_note_undecided_locked(w, id);
+            assert_true(writer_has_undecided_locked(w, NULL));
+        }
+    }
+    writer_unref(w);
 }
 
 static void writer_moves_with_its_bytes(void **state)
@@ -206,6 +231,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writer_is_found_by_what_its_name_stands_for),
+        cmocka_unit_test(writer_remembers_the_latest_tries_that_nobody_decided),
         cmocka_unit_test(writer_moves_with_its_bytes),
         cmocka_unit_test(writer_is_shown_to_those_who_write_it),
         cmocka_unit_test(writer_tells_the_process_of_a_thread),
