@@ -146,6 +146,11 @@ static int cache_set_up(struct cache *c, const struct cache_conf *conf, struct e
     int r = cache_dir_make(conf->dir, conf->any_fs, &c->dir_fd, err);
     if (r < 0)
         return r;
+    char *absolute = realpath(conf->dir, NULL); /* as messages have it, for users elsewhere */
+    if (absolute) {
+        free(c->dir);
+        c->dir = absolute;
+    }
     r = cache_dir_tag(c->dir_fd);
     if (r == 0)
         r = cache_dir_sub(c->dir_fd, "objects", &c->objects_fd);

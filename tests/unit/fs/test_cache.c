@@ -63,6 +63,21 @@ static void cache_case_fini(struct cache_case *k)
     CLEANUP(cache_case_fini) struct cache_case k = {0}; \
     cache_case_init(&(k))
 
+/* For messages to users who are in another directory. */
+static void cache_knows_its_folder_by_its_full_name(void **state)
+{
+    (void)state;
+    CACHE_CASE(k);
+    struct cache *c = NULL;
+    struct cache_conf conf = {
+        .dir = scratch_at(&k.s, "./cache"), .any_fs = true, .size_max = 1 << 30, .free_min = 1};
+    assert_int_equal(cache_open(&conf, &c, &k.err), 0);
+    assert_string_equal(cache_dir(c), cache_dir(k.c));
+    assert_int_equal(cache_dir(c)[0], '/');
+    assert_null(strstr(cache_dir(c), "/./"));
+    cache_close(c);
+}
+
 static void cache_reopen(struct cache_case *k, uint64_t size_max)
 {
     cache_close(TAKE(k->c));
@@ -710,6 +725,7 @@ static void cache_dir_evicts_nothing_when_the_goal_is_reached(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cache_knows_its_folder_by_its_full_name),
         cmocka_unit_test(cache_ids_differ_with_each_part),
         cmocka_unit_test(cache_makes_its_folder_for_this_user_alone),
         cmocka_unit_test(cache_follows_only_links_of_its_user),
