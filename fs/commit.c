@@ -196,6 +196,13 @@ static int commit_check_writes(struct writer *w, struct err *err)
     return r < 0 ? err_errno(err, r, "a write to it has failed") : 0;
 }
 
+/* Whether nobody else can have written to it than the one who asks. */
+static bool commit_is_one_writers(struct writer *w)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    return w->handles == 1 && w->owners <= 1 && w->processes <= 1;
+}
+
 /* The attempt itself, with the bytes held. */
 static int commit_held(struct commit_job *job, enum commit_cause cause, struct err *err)
 {
@@ -297,8 +304,8 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
     int r = commit_check_writes(w, err);
     if (r < 0) {
         commit_refuse(w, r, err);
-        if (cause == COMMIT_FLUSH || cause == COMMIT_SYNC)
-            stage_forgive(w->stage); /* its writer has been told */
+        if ((cause == COMMIT_FLUSH || cause == COMMIT_SYNC) && commit_is_one_writers(w))
+            stage_forgive(w->stage); /* who has been told */
         return r;
     }
     r = commit_begin(&job, w, NULL);
@@ -473,7 +480,8 @@ static void commit_retire(struct writer *w, unsigned changes)
         if (w->handles > 0)
             return;                  /* opened again meanwhile */
         if (w->changes != changes) { /* and closed: another last close is to come, or the unmount */
-            writer_linger_locked(w, true);
+            if (!w->dropped)         /* else that one has let it go already */
+                writer_linger_locked(w, true);
             return;
         }
         writer_unlink_locked(w, true);

@@ -170,17 +170,19 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 enum ops_unlinked {
     OPS_UNLINKED_NONE, /* nothing, or nothing that the process can see */
     OPS_UNLINKED_ALL,  /* there is no more to the name than that */
-    OPS_UNLINKED_PART, /* it is stored, too, or may be */
+    OPS_UNLINKED_PART, /* it is stored, too */
+    OPS_UNLINKED_TRIED /* a try to store it may have taken effect: only its writer can tell */
 };
 
 /* Removes what is being written under a name, if the process can see it. Bytes that have lost a
  * race for the name are put aside all the same, and what has won stays: who lost has not seen it.
  */
-static enum ops_unlinked ops_unlink_writer(struct ops_job *job, const struct place *place)
+static enum ops_unlinked ops_unlink_writer(struct ops_job *job, const struct place *place,
+                                           struct writer **ret_tried)
 {
     struct fs *fs = job->fs;
     struct writer *w = NULL;
-    bool only;
+    enum ops_unlinked unlinked = OPS_UNLINKED_PART;
     bool open;
     bool lost;
     pid_t process = writer_process(job->tid);
@@ -200,20 +202,23 @@ static enum ops_unlinked ops_unlink_writer(struct ops_job *job, const struct pla
     if (!open && !lost)
         stage_retire(w->stage);
     LOCK_SCOPE(&fs->mu);
-    only = place->kind == PLACE_SCRATCH || (w->unseen && !writer_has_undecided_locked(w, NULL));
-    writer_unref_locked(w);
-    return only ? OPS_UNLINKED_ALL : OPS_UNLINKED_PART;
+    if (place->kind == PLACE_SCRATCH || w->unseen)
+        unlinked = OPS_UNLINKED_ALL;
+    if (unlinked == OPS_UNLINKED_ALL && writer_has_undecided_locked(w, NULL)) {
+        unlinked = OPS_UNLINKED_TRIED;
+        *ret_tried = w;
+    } else {
+        writer_unref_locked(w);
+    }
+    return unlinked;
 }
 
 /* The version that whoever removes a name has seen: what this mount has stored there last, or what
  * the look-up has found; else what is there now. What others store meanwhile is not removed, also
  * not by a request that is sent again, or that goes on when the one who asked is gone. */
 static int ops_unlink_version(struct fs *fs, struct folder *d, const struct place *place,
-                              struct store_stat *ret, struct err *err)
+                              const char *key, struct store_stat *ret, struct err *err)
 {
-    CLEANUP(freep) char *key = fs_key(fs, d->path, place->obj);
-    if (!key)
-        return -ENOMEM;
     if (place->kind != PLACE_HEADER && objects_stored(fs->objects, key, ret))
         return 0;
     {
@@ -230,6 +235,16 @@ static int ops_unlink_version(struct fs *fs, struct folder *d, const struct plac
     return store_head(fs->store, key, ret, err);
 }
 
+/* The version that a writer has stored with a try of which nobody could say what became of it;
+ * -ENOENT when there is none, or somebody else's. */
+static int ops_unlink_tried(struct writer *w, const char *key, struct store_stat *ret,
+                            struct err *err)
+{
+    int r = store_head(w->fs->store, key, ret, err);
+    LOCK_SCOPE(&w->fs->mu);
+    return r == 0 && !writer_has_undecided_locked(w, ret->write_id) ? -ENOENT : r;
+}
+
 /* Another version is there: the kernel looks once more, and is to be told of that one. */
 static void ops_unlink_again(struct fs *fs, struct folder *d, const struct place *place)
 {
@@ -242,10 +257,12 @@ static void ops_unlink_again(struct fs *fs, struct folder *d, const struct place
         d->head_ms = 0;
 }
 
-/* Removes what is stored under a name. */
-static int ops_unlink_stored(struct fs *fs, struct folder *d, const struct place *place,
+/* Removes what is stored under a name: by the writer `tried`, or when that is NULL by whomever. */
+static int ops_unlink_stored(struct ops_job *job, const struct place *place, struct writer *tried,
                              struct err *err)
 {
+    struct fs *fs = job->fs;
+    struct folder *d = job->node->dir;
     struct store_stat stat = {0};
     bool inferred = false;
     CLEANUP(freep) char *key = fs_key(fs, d->path, place->obj);
@@ -253,11 +270,17 @@ static int ops_unlink_stored(struct fs *fs, struct folder *d, const struct place
         return -ENOMEM;
     CLEANUP(removal_end) struct removal removal = {0};
     removal_begin(&removal, fs, key);
+    if (op_interrupted(job->op))
+        return -EINTR; /* what has been stored since is not what was to be removed */
     {
         LOCK_SCOPE(&fs->mu);
         inferred = place->kind == PLACE_HEADER && d->head && !d->head->stored;
     }
-    int r = inferred || fs->conf.no_delete ? 0 : ops_unlink_version(fs, d, place, &stat, err);
+    int r = 0;
+    if (tried)
+        r = ops_unlink_tried(tried, key, &stat, err);
+    else if (!inferred && !fs->conf.no_delete)
+        r = ops_unlink_version(fs, d, place, key, &stat, err);
     if (r == 0)
         r = ops_unlink_object(fs, d, place, stat.etag, err);
     if (r == -ESTALE)
@@ -320,15 +343,18 @@ static void ops_unlink_job(void *arg)
         LOCK_SCOPE(&job->fs->mu);
         r = resolve_place_locked(d, job->name, false, &place, &err);
     }
-    enum ops_unlinked unlinked = r == 0 ? ops_unlink_writer(job, &place) : OPS_UNLINKED_ALL;
+    struct writer *tried = NULL;
+    enum ops_unlinked unlinked = r == 0 ? ops_unlink_writer(job, &place, &tried) : OPS_UNLINKED_ALL;
     if (r == 0 && unlinked != OPS_UNLINKED_ALL) {
-        r = place.kind == PLACE_SCRATCH ? -ENOENT : ops_unlink_stored(job->fs, d, &place, &err);
-        if (r == -ENOENT && unlinked == OPS_UNLINKED_PART)
+        r = place.kind == PLACE_SCRATCH ? -ENOENT : ops_unlink_stored(job, &place, tried, &err);
+        if (r == -ENOENT && unlinked != OPS_UNLINKED_NONE)
             r = 0;
         if (r == 0)
             ops_keep_dirs(job->fs, d);
     }
-    if (r < 0 && r != -ENOENT && r != -ESTALE)
+    if (tried)
+        writer_unref(tried);
+    if (r < 0 && r != -ENOENT && r != -ESTALE && r != -EINTR)
         ops_refuse(r, "remove", d, job->name, &err);
     ops_job_err(job, r);
 }

@@ -1,6 +1,7 @@
 #include "fs/ops.h"
 
 #include "fs/commit.h"
+#include "fs/removal.h"
 #include "fs/resolve.h"
 #include "fs/writer.h"
 
@@ -71,6 +72,11 @@ static int ops_header_try(struct node *n, const struct place *place, int flags, 
 {
     struct writer *made = NULL;
     int r;
+    CLEANUP(freep) char *key = fs_key(n->fs, n->dir->path, place->obj);
+    if (!key)
+        return -ENOMEM;
+    if (removal_wait(n->fs, key))
+        return -ESTALE; /* there is none any more, or another one */
     (void)commit_left_behind(n->dir, "header.json", place, process);
     {
         LOCK_SCOPE(&n->fs->mu);

@@ -83,12 +83,25 @@ static int ops_source_object(struct ops_source *s, const char *name, struct err 
     return 0;
 }
 
-/* What the process has written to a stored file moves with it: that is stored first. */
+/* What the process has written to a stored file, or has tried to store, is to be stored before the
+ * file moves or is linked: a reference to its writer, or NULL. */
+static struct writer *ops_source_writer_locked(struct writer *w, pid_t process)
+{
+    bool tried = w && w->unseen && writer_has_undecided_locked(w, NULL);
+    if (!w || w->place.kind == PLACE_SCRATCH || (w->unseen && !tried) ||
+        !writer_has_process_locked(w, process))
+        return NULL;
+    writer_ref_locked(w);
+    return w;
+}
+
+/* Stores it. A conflict is told with a code that the kernel does not take for a reason to try
+ * again: the other one's bytes are not what is to be moved. */
 static int ops_source_store(struct writer *w, struct err *err)
 {
     int r = commit(w, COMMIT_SYNC, err);
     writer_unref(w);
-    return MIN(r, 0);
+    return r == -ESTALE || r == -EEXIST ? -EIO : MIN(r, 0);
 }
 
 static int ops_source_find(struct ops_job *job, struct ops_source *s, struct err *err)
@@ -106,14 +119,11 @@ static int ops_source_find(struct ops_job *job, struct ops_source *s, struct err
             return r;
         struct writer *w = writer_find_locked(s->dir, job->name, &s->place);
         bool only = w && (w->unseen || s->place.kind == PLACE_SCRATCH);
-        if (only && writer_is_visible_locked(w, process)) {
+        stored = ops_source_writer_locked(w, process);
+        if (!stored && only && writer_is_visible_locked(w, process)) {
             writer_ref_locked(w);
             s->w = w;
             return 0;
-        }
-        if (w && !only && w->error == 0 && writer_has_process_locked(w, process)) {
-            writer_ref_locked(w);
-            stored = w;
         }
     }
     if (s->place.kind == PLACE_SCRATCH)
@@ -277,20 +287,26 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 static int ops_link_source(struct ops_job *job, struct ops_source *s, struct err *err)
 {
     struct node *n = job->node;
+    struct writer *stored = NULL;
+    struct place place;
+    pid_t process = writer_process(job->tid);
     s->dir = n->dir;
-    LOCK_SCOPE(&job->fs->mu);
-    if (n->kind == NODE_WRITER) {
-        s->w = n->writer;
-        s->place = n->writer->place;
-        writer_ref_locked(s->w);
-        return 0;
+    {
+        LOCK_SCOPE(&job->fs->mu);
+        if (n->kind == NODE_WRITER) {
+            s->w = n->writer;
+            s->place = n->writer->place;
+            writer_ref_locked(s->w);
+            return 0;
+        }
+        if (n->kind != NODE_OBJECT)
+            return -EPERM;
+        s->place = (struct place){.kind = PLACE_PLAIN, .view = n->view};
+        (void)snprintf(s->place.obj, sizeof(s->place.obj), "%s", n->text);
+        if (resolve_place_of_locked(n, &place, NULL) == 0)
+            stored = ops_source_writer_locked(writer_find_locked(n->dir, n->text, &place), process);
     }
-    if (n->kind != NODE_OBJECT)
-        return -EPERM;
-    s->place = (struct place){.kind = PLACE_PLAIN, .view = n->view};
-    (void)snprintf(s->place.obj, sizeof(s->place.obj), "%s", n->text);
-    (void)err;
-    return 0;
+    return stored ? ops_source_store(stored, err) : 0;
 }
 
 static void ops_reply_linked(struct ops_job *job, const struct ops_target *t,

@@ -663,11 +663,21 @@ static int resolve_is_new_matrix(struct folder *d, const char *name, int64_t beg
                                  struct err *err)
 {
     struct store_stat ignored;
+    struct head *known = NULL;
     {
         LOCK_SCOPE(&d->fs->mu);
         bool special = name_is_block_like(name) || strcmp(name, "header.json") == 0;
-        if (!special || d->fs->conf.immutable || d->head_ms >= begun_ms || folder_header_locked(d))
+        if (!special || d->fs->conf.immutable || d->head_ms >= begun_ms)
             return 0;
+        if (folder_header_locked(d))
+            known = head_ref(d->head);
+    }
+    if (known) { /* it may be another one's by now, but that is asked once a second only */
+        int code = folder_load(d, FS_FRESH_MS, err);
+        LOCK_SCOPE(&d->fs->mu);
+        bool same = d->head == known;
+        head_unref(known);
+        return code < 0 ? code : !same;
     }
     CLEANUP(freep) char *key = fs_key(d->fs, d->path, "header");
     int r = key ? store_head(d->fs->store, key, &ignored, err) : -ENOMEM;

@@ -101,6 +101,17 @@ static long double diff_abs(const long double *v, int parts)
     return parts == 1 ? fabsl(v[0]) : hypotl(v[0], v[1]);
 }
 
+/* The same, without the part that is equal where the other one differs: what is infinite or NaN in
+ * both must neither hide nor magnify the rest. */
+static long double diff_abs_of(const long double *v, const long double *error, int parts)
+{
+    if (parts == 2 && !isfinite(v[0]) && error[0] == 0)
+        return fabsl(v[1]);
+    if (parts == 2 && !isfinite(v[1]) && error[1] == 0)
+        return fabsl(v[0]);
+    return diff_abs(v, parts);
+}
+
 /* Compares one pair; true when it differs. Errors, also tolerated ones, are noted in *at. */
 static bool diff_pair(const struct diff_job *job, const long double *x, const long double *y,
                       struct diff_at *at)
@@ -113,15 +124,12 @@ static bool diff_pair(const struct diff_job *job, const long double *x, const lo
         at->rel_error = 0;
         return false;
     }
-    /* An infinite |b|, be it in one part of a complex number, must not let everything pass. */
-    long double abs_b = diff_abs(y, job->parts);
-    long double larger = MAX(diff_abs(x, job->parts), abs_b);
-    bool finite = isfinite(abs_b) && isfinite(larger);
-    long double tolerance = job->d->atol;
-    if (finite)
-        tolerance += (long double)job->d->rtol * abs_b;
-    at->rel_error = finite ? at->abs_error / larger : HUGE_VALL;
-    return isinf(at->abs_error) || at->abs_error > tolerance;
+    long double abs_a = diff_abs_of(x, error, job->parts);
+    long double abs_b = diff_abs_of(y, error, job->parts);
+    at->rel_error = isinf(at->abs_error) ? HUGE_VALL : at->abs_error / MAX(abs_a, abs_b);
+    /* An infinite |b| must not make its tolerance cover everything. */
+    return isinf(at->abs_error) ||
+           at->abs_error > (long double)job->d->atol + (long double)job->d->rtol * abs_b;
 }
 
 static void diff_note(struct diff_job *job, struct diff_at *at, const long double *x,

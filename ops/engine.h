@@ -26,10 +26,15 @@
 #include "ops/trace.h"
 #include "ops/watch.h"
 
+#include <errno.h>
+
 struct engine;
 struct slot; /* a tile in the engine's memory */
 
 enum { ENGINE_THREADS_MAX = 1024 };
+
+/* The run is to begin again, behind what is there by now. No file system returns this. */
+#define ENGINE_AGAIN (-ERESTART)
 
 struct engine_conf {
     uint64_t memory;     /* bytes of tiles */
@@ -96,8 +101,8 @@ bool engine_goes_on(struct engine *e);
 /* Makes the run fail. */
 void engine_stop(struct engine *e, int code, const char *why);
 
-/* Waits for all, ends the threads and frees. 0, or the first failure: -EAGAIN: see result.ordered;
- * or another -errno with its message. Counts are set in either case. */
+/* Waits for all, ends the threads and frees. 0, or the first failure: ENGINE_AGAIN: see
+ * result.ordered; or another -errno with its message. Counts are set in either case. */
 int engine_finish(struct engine *e, struct engine_count *ret, struct err *err);
 
 /* The dimensions of a slot's tile. */

@@ -182,13 +182,11 @@ static int engine_run_load(const struct engine_move *m, struct tile *ret, struct
     return m->flags & ENGINE_FINITE ? engine_run_check(from, index, turned, *ret, err) : 0;
 }
 
-/* -EAGAIN is for runs that are to begin again, whatever the file system means by it. What was kept
- * on the way may be gone, for a run of the same job that has ended removed it, or unreadable. */
+/* What was kept on the way may be gone, for a run of the same job that has ended removed it, or
+ * unreadable. */
 static int engine_run_load_code(const struct engine_move *m, int r)
 {
-    if (r < 0 && r != -ENOMEM && m->result && m->result->scratch)
-        return -EAGAIN;
-    return r == -EAGAIN ? -EIO : r;
+    return r < 0 && r != -ENOMEM && m->result && m->result->scratch ? ENGINE_AGAIN : r;
 }
 
 /* A block of the result can be loaded when it is there. */
@@ -249,7 +247,8 @@ static int engine_run_lost(const struct engine_move *m, struct err *err)
     err_clear(err);
     int same = block_is(m->result->m, index, m->slot->tile.a, err);
     if (same == 0)
-        return err_set(err, -EAGAIN, "%s: another run published other blocks", m->result->m->path);
+        return err_set(err, ENGINE_AGAIN, "%s: another run published other blocks",
+                       m->result->m->path);
     return MIN(same, 0);
 }
 
@@ -400,8 +399,9 @@ int engine_run_start(struct engine *e, struct err *err)
     if (r == 0)
         return 0;
     (void)err_errno(err, r, "cannot start a thread");
-    err_hint(err, "--threads: fewer may be within the limits");
-    return -EUSERS; /* and not -EAGAIN, for beginning again would not help */
+    if (e->conf.threads > 1)
+        err_hint(err, "--threads: fewer may be within the limits");
+    return -ENOMEM; /* of what a process may have */
 }
 
 void engine_run_stop(struct engine *e)

@@ -33,12 +33,18 @@ static int matdir_open_dir(const char *path, int *ret_fd, struct err *err)
     return 0;
 }
 
+static bool matdir_has_file(int dir, const char *name)
+{
+    struct stat st;
+    return fstatat(dir, name, &st, 0) == 0 && S_ISREG(st.st_mode);
+}
+
 static int matdir_not_one(const char *path, int fd, struct err *err)
 {
     (void)err_set(err, -EINVAL, "%s: not a matrix: it has no %s", path, matdir_header);
-    if (faccessat(fd, "header", F_OK, 0) == 0)
+    if (matdir_has_file(fd, "header"))
         err_hint(err, "it holds stored objects, not files: mount them with bmfs");
-    else if (faccessat(fd, "block_0_0", F_OK, 0) == 0)
+    else if (matdir_has_file(fd, "block_0_0"))
         err_hint(err, "it holds blocks: write header.json, which says what they are blocks of");
     return -EINVAL;
 }

@@ -11,10 +11,10 @@ struct result {
     bool turned;            /* the algorithm's block (i, j) is stored transposed as (j, i) */
     bool ordered; /* blocks are computed from others: they appear in the order of their making, and
                      one that another run was quicker to publish, with other bits, replaces what
-                     was computed here: the run ends with -EAGAIN and begins again behind it */
+                     was computed here: the run ends with ENGINE_AGAIN and begins again behind it */
     bool finite;  /* a number that is none is an error, -EDOM */
-    bool scratch; /* a help on the way: where a block of it cannot be read the run ends with -EAGAIN
-                     and begins again without it */
+    bool scratch; /* a help on the way: where a block of it cannot be read the run ends with
+                     ENGINE_AGAIN and begins again without it */
     _Atomic bool absent; /* of scratch: nothing can be stored in it, and nothing need be */
     struct result *sums; /* borrowed: sums of spans of k by number, see ops/sum.h; or NULL */
     bool *had;           /* owned: by rank, blocks that were there when the run began */

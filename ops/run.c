@@ -153,7 +153,7 @@ static void run_clear_up(const struct matdir *out, const struct sums *sums, stru
         err_hint(note, "%s is complete", out->path);
 }
 
-/* One turn: what is not there when it begins. -EAGAIN: another one must follow. */
+/* One turn: what is not there when it begins. ENGINE_AGAIN: another one must follow. */
 static int run_turn(const struct run_algorithm *a, const struct matdir *out,
                     const struct run_conf *conf, bool sums, struct engine_count *sum,
                     struct err *err)
@@ -194,7 +194,7 @@ int run_do(const struct run_algorithm *a, const struct matdir *out, const struct
     int r = run_turn(a, out, conf, a->spans > 0, ret, err);
     /* Without sums, of which one could not be read, each turn finds blocks that another run made.
      */
-    while (r == -EAGAIN)
+    while (r == ENGINE_AGAIN)
         r = run_turn(a, out, conf, false, ret, err);
     return r;
 }

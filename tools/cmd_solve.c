@@ -203,9 +203,9 @@ static int cmd_solve_open_factor(struct cmd_solve *s, struct err *err)
 static int cmd_solve_remove_factor(struct cmd_solve *s, struct err *err)
 {
     struct remove_count ignored;
-    int r = s->scratch && factor_is_ours(&s->factor)
-                ? remove_matrix(s->scratch, false, NULL, &ignored, err)
-                : 0;
+    int r = s->scratch ? factor_is_ours(&s->factor, err) : 0;
+    if (r > 0)
+        r = remove_matrix(s->scratch, false, NULL, &ignored, err);
     return r == -ENOENT ? 0 : r;
 }
 

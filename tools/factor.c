@@ -69,14 +69,19 @@ static void factor_set_job(struct factor *f)
     *job = (struct job){.operation = "chol", .parameters = parameters, .input = {&f->stamps}};
 }
 
-bool factor_is_ours(struct factor *f)
+int factor_is_ours(struct factor *f, struct err *err)
 {
     struct compute *c = &f->compute;
     CLEANUP(matdir_close) struct matdir there = MATDIR_NONE;
     factor_set_job(f);
-    return matdir_open(c->path, &there, NULL) == 0 &&
-           job_describe(&c->job, &c->header, NULL) == 0 &&
-           job_check(c->path, &there.header, &c->header, NULL) == 0;
+    int r = job_describe(&c->job, &c->header, err);
+    if (r == 0)
+        r = matdir_open(c->path, &there, err);
+    if (r == -ENOENT) {
+        err_clear(err);
+        return 0;
+    }
+    return r < 0 ? r : job_check(c->path, &there.header, &c->header, NULL) == 0;
 }
 
 int factor_run(struct cmd_call *call, struct factor *f, struct err *err)

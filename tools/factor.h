@@ -42,8 +42,9 @@ int factor_look(struct cmd_call *call, struct factor *f, struct err *err);
 /* Plans it or makes it: as compute_run(). */
 int factor_run(struct cmd_call *call, struct factor *f, struct err *err);
 
-/* Whether what is at its path was begun as this factor is, after factor_look(). */
-bool factor_is_ours(struct factor *f);
+/* Whether what is at its path was begun as this factor is, after factor_look(): 1, 0 (also when
+ * nothing is there), or -errno. */
+int factor_is_ours(struct factor *f, struct err *err);
 
 /* The options as a job's parameters, for the caller to free. */
 struct cJSON *factor_parameters(const struct factor *f);

@@ -68,6 +68,8 @@ int pass_run(struct cmd_call *call, const struct pass *p, struct err *err)
     r = p->run(p->arg, &m, err);
     if (r == 0 && m.has_fill)
         r = matdir_replace_header(&m, &m.header, err);
+    if (r == 0 && m.has_fill)
+        r = matdir_sync(&m, err);
     if (r < 0)
         output_is_incomplete(&p->out, err);
     progress_stop(&call->progress, r == 0);

@@ -327,7 +327,7 @@ def test_what_was_begun_on_another_processor_goes_on_with_its_code(plain):
     words = ["chol", plain / "A", plain / "L"]
     good(*words, env={"OPENBLAS_CORETYPE": first})
     whole = factor(plain / "L")
-    other = {"OPENBLAS_CORETYPE": second, "BM_CORE_PINNED": second}
+    other = {"OPENBLAS_CORETYPE": second, "BM_CORE_PINNED": f",{second}"}
     os.unlink(plain / "L/block_3_2")
     assert b"what is left reads" in good(*words, "--resume", "--plan", env=other).out
     good(*words, "--resume", env=other)

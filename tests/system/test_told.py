@@ -7,6 +7,7 @@ import mmap
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -166,6 +167,32 @@ def test_a_new_file_whose_outcome_nobody_knew_can_be_removed(shop):
     assert bucket.keys(key("n")) == []
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_removing_a_file_that_was_not_stored_removes_nobody_elses(shop, lost):
+    mount, bucket, proxy = shop
+    fd = os.open(mount.path / "f", os.O_WRONLY | os.O_CREAT)
+    os.write(fd, b"ours")
+    with failing(proxy, "500", method="PUT"):
+        assert told(os.fsync, fd) == errno.EIO
+    bucket.put(key("f"), b"theirs")
+    if lost:
+        assert told(os.fsync, fd) == errno.ESTALE
+    os.unlink(mount.path / "f")
+    told(os.close, fd)
+    assert bucket.get(key("f")) == b"theirs"
+
+
+def test_a_rename_of_what_may_be_stored_leaves_no_second_name(shop):
+    mount, bucket, proxy = shop
+    fd = os.open(mount.path / "f", os.O_WRONLY | os.O_CREAT)
+    os.write(fd, b"ours")
+    with failing(proxy, "lost", method="PUT"), failing(proxy, "500", method="HEAD|GET"):
+        assert told(os.fsync, fd) == errno.EIO
+    os.rename(mount.path / "f", mount.path / "g")
+    os.close(fd)
+    assert bucket.keys(key("f")) == [] and bucket.get(key("g")) == b"ours"
+
+
 def test_a_removal_that_is_repeated_does_not_take_what_came_after_it(shop):
     """The reply to a DELETE is lost, and somebody else makes the file anew before it is sent again."""
     mount, bucket, proxy = shop
@@ -204,6 +231,102 @@ def test_what_is_stored_after_an_interrupted_removal_stays(shop):
         proxy.do("clear")
         assert bucket.get(key(path.name)) == b"new"
         assert path.read_bytes() == b"new"
+
+
+def test_a_removal_that_waited_for_a_store_ends_with_who_asked_for_it(shop):
+    mount, bucket, proxy = shop
+    path = mount.path / "f"
+    path.write_bytes(b"old")
+    proxy.do("add", kind="slow", method="PUT", target="f")
+    fd = os.open(path, os.O_RDWR)
+    os.pwrite(fd, b"mid", 0)
+    syncs = threading.Thread(target=told, args=(os.fsync, fd))
+    syncs.start()
+    time.sleep(0.2)
+    rm = subprocess.Popen(["rm", path], stderr=subprocess.DEVNULL)
+    time.sleep(0.1)
+    rm.send_signal(signal.SIGINT)
+    rm.wait(timeout=30)
+    code = told(path.write_bytes, b"new")
+    syncs.join()
+    time.sleep(1)
+    told(os.close, fd)
+    assert code != 0 or bucket.get(key("f")) == b"new"
+
+
+def test_a_header_can_be_made_after_an_interrupted_removal(shop):
+    mount, bucket, proxy = shop
+    path = mount.path / "H/header.json"
+    path.parent.mkdir()
+    path.write_bytes(kit.header([4, 4], [2, 2]))
+    proxy.do("add", kind="slow", method="DELETE", target="header")
+    rm = subprocess.Popen(["rm", path], stderr=subprocess.DEVNULL)
+    time.sleep(0.25)
+    rm.send_signal(signal.SIGINT)
+    rm.wait(timeout=30)
+    path.write_bytes(kit.header([8, 8], [2, 2]))
+    time.sleep(1)
+    assert b"8" in bucket.get(key("H/header"))
+
+
+OTHER = """
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+def told(fn, *args):
+    try:
+        fn(*args)
+    except OSError as e:
+        return e.errno
+    return 0
+for line in sys.stdin:
+    print(eval(line), flush=True)
+"""
+
+
+class Other:
+    """Another process that has a file open."""
+
+    def __init__(self, path):
+        self.process = subprocess.Popen([sys.executable, "-c", OTHER, path], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        assert self.told("told(os.fstat, fd)") == 0
+
+    def told(self, what):
+        self.process.stdin.write(what + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=30)
+
+
+def test_who_was_not_told_of_a_failed_write_is_told_at_close(shop):
+    """Somebody else's fsync has told somebody else."""
+    mount, bucket, proxy = shop
+    bucket.put(key("cold"), b"O" * MIB)
+    fd = os.open(mount.path / "cold", os.O_RDWR)
+    other = Other(mount.path / "cold")
+    with failing(proxy, "500", method="GET"):
+        assert told(os.pwrite, fd, b"A" * 4096, 0) == errno.EIO
+    other.told("told(os.fsync, fd)")
+    os.pwrite(fd, b"A" * 4096, 4096)
+    assert told(os.close, fd) == errno.EIO
+    other.end()
+    assert bucket.get(key("cold")) == b"O" * MIB
+
+
+def test_all_whose_writes_have_failed_are_told_at_close(shop):
+    mount, bucket, proxy = shop
+    bucket.put(key("cold"), b"O" * MIB)
+    fd = os.open(mount.path / "cold", os.O_RDWR)
+    other = Other(mount.path / "cold")
+    with failing(proxy, "500", method="GET"):
+        assert told(os.pwrite, fd, b"A" * 10, 0) == errno.EIO
+        assert other.told("told(os.pwrite, fd, b'B' * 10, 0)") == errno.EIO
+    assert told(os.close, fd) == errno.EIO
+    assert other.told("told(os.close, fd)") == errno.EIO
+    other.end()
 
 
 def test_those_who_open_a_file_while_it_is_being_stored_share_it(shop):
@@ -261,6 +384,27 @@ def test_a_rename_takes_what_was_written_along(tmp_path):
             if how == "open":
                 os.close(fd)
             assert bucket.get(key("moved")) == b"N" * 4096 and bucket.keys(key(how)) == []
+
+
+def test_a_rename_or_link_is_of_what_the_process_has_written(tmp_path):
+    bucket = kit.DirBucket(tmp_path / "store")
+    with kit.Mount(bucket, tmp_path) as mount:
+        for how in (os.rename, os.link):
+            path = mount.path / how.__name__
+            path.write_bytes(b"O" * 100)
+            fd = os.open(path, os.O_RDWR)
+            os.pwrite(fd, b"N" * 100, 0)
+            how(path, mount.path / "to")
+            os.close(fd)
+            assert bucket.get(key("to")) == b"N" * 100
+            os.unlink(mount.path / "to")
+            path.write_bytes(b"O" * 100)
+            fd = os.open(path, os.O_RDWR)
+            os.pwrite(fd, b"N" * 100, 0)
+            bucket.put(key(how.__name__), b"theirs")
+            assert told(how, path, mount.path / "to") == errno.EIO
+            assert told(os.close, fd) == errno.ESTALE
+            assert bucket.get(key(how.__name__)) == b"theirs" and bucket.keys(key("to")) == []
 
 
 def test_a_change_of_a_file_that_nobody_has_open_any_more_is_refused(tmp_path):
@@ -329,3 +473,23 @@ def test_a_directory_that_became_a_matrix_elsewhere_is_one(two):
         if i % 2:
             assert (other / f"d{i}/header.json").exists()
         assert (np.load(other / f"d{i}/block_0_0") == 1).all()
+
+
+def test_a_matrix_that_was_made_anew_elsewhere_is_known_after_a_second(two):
+    one, other = two
+    (one / "d").mkdir()
+    (one / "d/header.json").write_bytes(kit.header([4, 4], [2, 2]))
+    assert not (other / "d/block_0_1").exists()
+    (one / "d/header.json").unlink()
+    (one / "d/header.json").write_bytes(kit.header([8, 8], [4, 4]))
+    with open(one / "d/block_1_1", "wb") as f:
+        np.save(f, np.ones((4, 4)))
+    time.sleep(1.1)
+    assert (np.load(other / "d/block_1_1") == 1).all()
+    (one / "d/header.json").unlink()
+    assert sorted(os.listdir(other / "d"))  # its blocks alone: a header is inferred
+    (one / "d/header.json").write_bytes(kit.header([8, 12], [4, 4]))
+    with open(one / "d/block_1_2", "wb") as f:
+        np.save(f, np.ones((4, 4)))
+    time.sleep(1.1)
+    assert (np.load(other / "d/block_1_2") == 1).all()
