@@ -74,7 +74,7 @@ class DirBucket:
 
     def keys(self, prefix=""):
         found = []
-        for folder, _, names in os.walk(self.path):
+        for folder, _, names in os.walk(self.path / prefix[:prefix.rfind("/") + 1]):
             if ".bmfs-store" in folder:
                 continue
             found += [str((Path(folder) / n).relative_to(self.path)) for n in names]
