@@ -12,6 +12,7 @@
 #include "fs/recover.h"
 #include "fs/salvage.h"
 #include "fs/survey.h"
+#include "fs/trim.h"
 #include "fs/virtual.h"
 
 #include <errno.h>
@@ -400,7 +401,9 @@ static int mount_serve(struct mount *m, struct err *err)
     mount_read_ahead(m->conf->mountpoint);
     if (!m->conf->read_only && !m->conf->no_delete)
         (void)pool_submit(m->fs->work, mount_resume_job, m->fs);
+    struct trim *trim = trim_start();
     int r = fuse_session_loop_mt(m->session, config);
+    trim_stop(trim);
     fuse_loop_cfg_destroy(config);
     mount_detach(m); /* whoever still asks gets an error */
     /* Ended by a signal, it is a positive number: as good an end as any. */

@@ -95,6 +95,24 @@ def test_ten_thousand_open_files(dir_bucket, tmp_path):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.skipif(SANITIZED, reason="sanitizers keep what is freed")
+@pytest.mark.skipif(not os.access("/proc/sys/vm/drop_caches", os.W_OK),
+                    reason="the kernel cannot be told to forget names here")
+def test_memory_of_many_names_is_given_back(dir_bucket, tmp_path):
+    """Also what is freed below things that are still in use."""
+    count = 20000
+    dir_bucket.put(f"{kit.PREFIX}A/header", kit.header([count], [1]))
+    for i in range(count):
+        dir_bucket.put(f"{kit.PREFIX}A/{i}_{i + 1}_1_", b"")
+    with kit.Mount(dir_bucket, tmp_path) as m:
+        before = rss_kib(m)
+        kit.run("ls", "-l", m.path / "A")
+        most = rss_kib(m)
+        Path("/proc/sys/vm/drop_caches").write_text("2")
+        kit.wait_for(lambda: rss_kib(m) < before + (most - before) / 3, 30,
+                     f"memory to go back from {most} to {before} KiB")
+
+
 def test_a_cache_smaller_than_what_is_written_refuses_and_stores_the_rest(bucket, tmp_path):
     kit.put_matrix(bucket, "A", np.zeros((4 * SIDE, SIDE)), (SIDE, SIDE), with_header=True)
     with kit.Mount(bucket, tmp_path, "--cache-size", "20MiB") as m:
