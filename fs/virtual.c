@@ -5,6 +5,7 @@
 #include "fs/writer.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,7 @@ static const char virtual_readme[] =
     "\n"
     "Here, in a folder that is not listed:\n"
     "  .bmfs/errors      the latest warnings and errors, with their reasons\n"
-    "  .bmfs/stats.json  what this mount has asked of the store\n";
+    "  .bmfs/stats.json  what this mount has asked of the store, and keeps\n";
 
 static pthread_mutex_t virtual_mu = PTHREAD_MUTEX_INITIALIZER;
 /* guarded by virtual_mu: */
@@ -101,6 +102,7 @@ static int virtual_stats(struct fs *fs, struct buf *out)
 {
     struct store_counters c;
     store_count(fs->store, &c);
+    struct mallinfo2 heap = mallinfo2();
     return buf_printf(
         out,
         "{\n"
@@ -113,13 +115,16 @@ static int virtual_stats(struct fs *fs, struct buf *out)
         "  \"retries\": %llu,\n"
         "  \"failures\": %llu,\n"
         "  \"cache_bytes\": %llu,\n"
-        "  \"cache_bytes_max\": %llu\n"
+        "  \"cache_bytes_max\": %llu,\n"
+        "  \"heap_bytes\": %zu,\n"
+        "  \"heap_bytes_held\": %zu\n"
         "}\n",
         BMFS_VERSION, store_id(fs->store), (unsigned long long)c.gets, (unsigned long long)c.puts,
         (unsigned long long)c.heads, (unsigned long long)c.dels, (unsigned long long)c.lists,
         (unsigned long long)c.bytes_in, (unsigned long long)c.bytes_out,
         (unsigned long long)c.retries, (unsigned long long)c.failures,
-        (unsigned long long)cache_usage(fs->cache), (unsigned long long)cache_size_max(fs->cache));
+        (unsigned long long)cache_usage(fs->cache), (unsigned long long)cache_size_max(fs->cache),
+        heap.uordblks + heap.hblkhd, heap.arena + heap.hblkhd);
 }
 
 int virtual_render(struct fs *fs, enum virtual_id id, struct buf *out)
