@@ -225,19 +225,26 @@ int block_read_box(const struct block *b, const struct block_box *box, struct er
     return 0;
 }
 
+void block_expect(const struct matdir *m, const int64_t *index, struct block *ret)
+{
+    if (block_open_if_there(m, index, ret, NULL) > 0)
+        (void)posix_fadvise(ret->fd, 0, 0, POSIX_FADV_WILLNEED);
+}
+
 /* 1, 0 or -errno, as block_load_if_there(). The version is that of the descriptor that was read. */
 static int block_load_from(const struct matdir *m, const int64_t *index,
-                           const struct stamps *stamps, void *dst, bool *ret_fortran,
+                           const struct block_source *s, void *dst, bool *ret_fortran,
                            struct err *err)
 {
-    CLEANUP(block_close) struct block b = BLOCK_NONE;
+    CLEANUP(block_close) struct block own = BLOCK_NONE;
+    const struct block *b = s->expected && s->expected->fd >= 0 ? s->expected : &own;
     int r = 0;
-    int there = block_open_if_there(m, index, &b, err);
+    int there = b == &own ? block_open_if_there(m, index, &own, err) : 1;
     if (there > 0)
-        r = block_read(&b, 0, (size_t)grid_block_elements(&m->header.grid, index), dst, err);
-    if (there >= 0 && r == 0 && stamps)
-        r = stamps_check(stamps, index, b.fd, err);
-    *ret_fortran = b.npy.fortran;
+        r = block_read(b, 0, (size_t)grid_block_elements(&m->header.grid, index), dst, err);
+    if (there >= 0 && r == 0 && s->stamps)
+        r = stamps_check(s->stamps, index, b->fd, err);
+    *ret_fortran = b->npy.fortran;
     return r < 0 ? r : there;
 }
 
@@ -263,11 +270,11 @@ static void block_turn(const struct matdir *m, const int64_t *index, void *dst, 
 
 /* The same, with the last index fastest. */
 static int block_load_rows_from(const struct matdir *m, const int64_t *index,
-                                const struct stamps *stamps, void *dst, struct err *err)
+                                const struct block_source *s, void *dst, struct err *err)
 {
     bool fortran = false;
     int64_t n = grid_block_elements(&m->header.grid, index);
-    int r = block_load_from(m, index, stamps, dst, &fortran, err);
+    int r = block_load_from(m, index, s, dst, &fortran, err);
     if (r <= 0 || !fortran)
         return r;
     CLEANUP(freep) void *columns = block_alloc(m, n, err);
@@ -281,13 +288,13 @@ static int block_load_rows_from(const struct matdir *m, const int64_t *index,
 int block_load_if_there(const struct matdir *m, const int64_t *index, void *dst, bool *ret_fortran,
                         struct err *err)
 {
-    return block_load_from(m, index, NULL, dst, ret_fortran, err);
+    return block_load_from(m, index, &(struct block_source){0}, dst, ret_fortran, err);
 }
 
 int block_load_rows_if_there(const struct matdir *m, const int64_t *index, void *dst,
                              struct err *err)
 {
-    return block_load_rows_from(m, index, NULL, dst, err);
+    return block_load_rows_from(m, index, &(struct block_source){0}, dst, err);
 }
 
 static void block_fill(const struct matdir *m, const int64_t *index, void *dst)
@@ -296,10 +303,10 @@ static void block_fill(const struct matdir *m, const int64_t *index, void *dst)
     element_fill(m->header.dtype, m->fill, n, dst);
 }
 
-int block_load_version(const struct matdir *m, const int64_t *index, const struct stamps *stamps,
-                       void *dst, bool *ret_fortran, struct err *err)
+int block_load_source(const struct matdir *m, const int64_t *index, const struct block_source *s,
+                      void *dst, bool *ret_fortran, struct err *err)
 {
-    int r = block_load_from(m, index, stamps, dst, ret_fortran, err);
+    int r = block_load_from(m, index, s, dst, ret_fortran, err);
     if (r == 0)
         block_fill(m, index, dst);
     return MIN(r, 0);
@@ -308,13 +315,13 @@ int block_load_version(const struct matdir *m, const int64_t *index, const struc
 int block_load(const struct matdir *m, const int64_t *index, void *dst, bool *ret_fortran,
                struct err *err)
 {
-    return block_load_version(m, index, NULL, dst, ret_fortran, err);
+    return block_load_source(m, index, &(struct block_source){0}, dst, ret_fortran, err);
 }
 
-int block_load_rows_version(const struct matdir *m, const int64_t *index,
-                            const struct stamps *stamps, void *dst, struct err *err)
+int block_load_rows_source(const struct matdir *m, const int64_t *index,
+                           const struct block_source *s, void *dst, struct err *err)
 {
-    int r = block_load_rows_from(m, index, stamps, dst, err);
+    int r = block_load_rows_from(m, index, s, dst, err);
     if (r == 0)
         block_fill(m, index, dst);
     return MIN(r, 0);
@@ -322,7 +329,7 @@ int block_load_rows_version(const struct matdir *m, const int64_t *index,
 
 int block_load_rows(const struct matdir *m, const int64_t *index, void *dst, struct err *err)
 {
-    return block_load_rows_version(m, index, NULL, dst, err);
+    return block_load_rows_source(m, index, &(struct block_source){0}, dst, err);
 }
 
 /* --- publishing --- */

@@ -72,12 +72,21 @@ int block_load_rows_if_there(const struct matdir *m, const int64_t *index, void 
                              struct err *err);
 int block_load_rows(const struct matdir *m, const int64_t *index, void *dst, struct err *err);
 
-/* As block_load() and block_load_rows(), but of the version that was stamped: another one is
- * -ESTALE. NULL: any. */
-int block_load_version(const struct matdir *m, const int64_t *index, const struct stamps *stamps,
-                       void *dst, bool *ret_fortran, struct err *err);
-int block_load_rows_version(const struct matdir *m, const int64_t *index,
-                            const struct stamps *stamps, void *dst, struct err *err);
+/* Opens a block that will be loaded, and has the system begin to read it. Whatever is wrong with it
+ * is left for the load to say: *ret is BLOCK_NONE then. */
+void block_expect(const struct matdir *m, const int64_t *index, struct block *ret);
+
+/* A load of an input of a run. Both may be NULL. */
+struct block_source {
+    const struct stamps *stamps;  /* the version that it must be: another one is -ESTALE */
+    const struct block *expected; /* what block_expect() gave for this block; stays open */
+};
+
+/* As block_load() and block_load_rows(). */
+int block_load_source(const struct matdir *m, const int64_t *index, const struct block_source *s,
+                      void *dst, bool *ret_fortran, struct err *err);
+int block_load_rows_source(const struct matdir *m, const int64_t *index,
+                           const struct block_source *s, void *dst, struct err *err);
 
 /* Publishes a whole block, last index fastest. 0; -EEXIST when the matrix has it already; or
  * another -errno. */

@@ -138,22 +138,39 @@ static int engine_no_memory(struct engine *e, int r)
     return -ENOMEM;
 }
 
-/* Waits until others have given back enough. */
-static int engine_take_locked(struct engine *e, struct slot *slot)
+int engine_take_locked(struct engine *e, struct slot *slot, int64_t busy)
 {
-    int r = 0;
-    while (!e->failed) {
-        r = arena_take(e->arena, MAX(slot->bytes, (size_t)1), &slot->tile.a);
-        if (r == 0)
-            return 0;
-        if (r != -EAGAIN || e->pending == 0)
-            return engine_no_memory(e, r);
-        (void)pthread_cond_wait(&e->room, &e->mu);
-    }
-    return -ECANCELED;
+    if (e->failed)
+        return -ECANCELED;
+    int r = arena_take(e->arena, MAX(slot->bytes, (size_t)1), &slot->tile.a);
+    if (r == 0)
+        return 1;
+    return r == -EAGAIN && busy > 0 ? 0 : engine_no_memory(e, r);
 }
 
-/* A slot for block (i, j) of a matrix, held by the loop nest. */
+/* Makes the loop nest wait until no more than so many loads are without memory. Those that wait may
+ * have to learn that it does: nothing that it will do can give them any. */
+static void engine_wait_for_loads_locked(struct engine *e, int64_t most)
+{
+    e->waits = true;
+    while (!e->failed && e->loads_asked - e->loads_granted > most) {
+        (void)pthread_cond_broadcast(&e->room);
+        (void)pthread_cond_wait(&e->room, &e->mu);
+    }
+    e->waits = false;
+}
+
+/* A slot of the loop nest gets its memory behind all that was loaded before. */
+static int engine_wait_for_memory_locked(struct engine *e, struct slot *slot)
+{
+    int r = 0;
+    engine_wait_for_loads_locked(e, 0);
+    while ((r = engine_take_locked(e, slot, e->pending)) == 0)
+        (void)pthread_cond_wait(&e->room, &e->mu);
+    return MIN(r, 0);
+}
+
+/* A slot for block (i, j) of a matrix, held by the loop nest; without memory. */
 static struct slot *engine_slot_locked(struct engine *e, const struct matdir *m, bool turned,
                                        int64_t i, int64_t j)
 {
@@ -172,10 +189,6 @@ static struct slot *engine_slot_locked(struct engine *e, const struct matdir *m,
         slot->tile = tile_turn(slot->tile);
     slot->bytes = (size_t)grid_block_elements(g, index) * m->header.dtype.size;
     slot->refs = 1;
-    if (e->arena && engine_take_locked(e, slot) < 0) {
-        free(slot);
-        return NULL;
-    }
     e->held += slot->bytes;
     e->count.memory_held = MAX(e->count.memory_held, e->held);
     return slot;
@@ -225,10 +238,13 @@ static void engine_move_locked(struct engine *e, struct engine_queue *q,
 static struct slot *engine_load_locked(struct engine *e, const struct matdir *m, bool turned,
                                        struct engine_move *move)
 {
+    if (!e->conf.dry)
+        engine_wait_for_loads_locked(e, ENGINE_AHEAD - 1);
     struct slot *slot = e->failed ? NULL : engine_slot_locked(e, m, turned, move->i, move->j);
     if (!slot)
         return NULL;
     move->slot = slot;
+    move->ordinal = e->loads_asked++;
     slot->wanted = 1;
     engine_move_locked(e, &e->loads, move);
     return slot;
@@ -267,7 +283,13 @@ struct slot *engine_reload(struct engine *e, struct result *r, int64_t i, int64_
 static struct slot *engine_new_slot(struct engine *e, const struct result *r, int64_t i, int64_t j)
 {
     LOCK_SCOPE(&e->mu);
-    return e->failed ? NULL : engine_slot_locked(e, r->m, r->turned, i, j);
+    struct slot *slot = e->failed ? NULL : engine_slot_locked(e, r->m, r->turned, i, j);
+    if (slot && e->arena && engine_wait_for_memory_locked(e, slot) < 0) {
+        e->held -= slot->bytes;
+        free(slot);
+        return NULL;
+    }
+    return slot;
 }
 
 struct slot *engine_blank(struct engine *e, const struct result *r, int64_t i, int64_t j)

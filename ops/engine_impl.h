@@ -17,6 +17,7 @@ enum {
     ENGINE_WINDOW = 8192, /* steps that wait or run */
     ENGINE_LOOK = 512,    /* of them, looked at for one that can run */
     ENGINE_READERS = 4,
+    ENGINE_AHEAD = ENGINE_READERS, /* loads that wait for memory */
     ENGINE_WRITERS = 2,
     ENGINE_WHAT_SIZE = 64, /* a block in a trace */
 };
@@ -48,7 +49,7 @@ struct engine_move {
     int64_t i, j;
     int flags;
     int version;     /* of a store: what the tile must have reached */
-    int64_t ordinal; /* of a store: from 0 */
+    int64_t ordinal; /* of a load among loads, of a store among stores: from 0 */
     uint32_t crc;    /* of a store, once it is prepared */
 };
 
@@ -78,6 +79,9 @@ struct engine {
     int64_t first, last;
     struct engine_queue loads, stores;
     int64_t pending;       /* steps, loads and stores that have not ended */
+    int64_t loads_asked;   /* ordinals given */
+    int64_t loads_granted; /* loads that have got memory, in their order */
+    bool waits;            /* the loop nest, for loads to get memory */
     int64_t stores_asked;  /* ordinals given */
     int64_t stores_linked; /* stores that have got their name, for ordered results */
     bool ending;           /* nothing more will be asked for */
@@ -96,6 +100,11 @@ void engine_run_stop(struct engine *e);
 
 /* Records the first failure and wakes everyone. */
 void engine_fail_locked(struct engine *e, int code, const struct err *err);
+
+/* Memory for a slot, which may have to be given back first. 1; 0 when it is to be asked for again
+ * after `room`; or a negative number after a failure, also when nothing will be given back. `busy`:
+ * what else is under way. */
+int engine_take_locked(struct engine *e, struct slot *slot, int64_t busy);
 
 /* One holder less; frees the slot when it was the last. */
 void engine_unref_locked(struct engine *e, struct slot *slot);

@@ -163,16 +163,17 @@ static int engine_run_check(const struct matdir *m, const int64_t *index, bool t
 }
 
 /* *ret is the slot's tile, with the order that the block has. */
-static int engine_run_load(const struct engine_move *m, struct tile *ret, struct err *err)
+static int engine_run_load(const struct engine_move *m, const struct block *expected,
+                           struct tile *ret, struct err *err)
 {
     int64_t index[2];
     bool fortran = false;
     const struct matdir *from = m->result ? m->result->m : m->source.m;
     bool turned = m->result ? m->result->turned : m->source.turned;
     engine_run_index(m, index);
-    const struct stamps *stamps = m->source.stamps;
-    int r = m->flags & ENGINE_ROWS ? block_load_rows_version(from, index, stamps, ret->a, err)
-                                   : block_load_version(from, index, stamps, ret->a, &fortran, err);
+    const struct block_source s = {.stamps = m->source.stamps, .expected = expected};
+    int r = m->flags & ENGINE_ROWS ? block_load_rows_source(from, index, &s, ret->a, err)
+                                   : block_load_source(from, index, &s, ret->a, &fortran, err);
     if (r < 0)
         return r;
     ret->fortran = fortran != turned;
@@ -201,11 +202,59 @@ static const char *engine_run_what(const struct engine_move *m, char dst[ENGINE_
     return dst;
 }
 
+/* What is under way beside loads that have no memory yet. The loop nest is, unless it waits for
+ * them. */
+static int64_t engine_run_busy_locked(const struct engine *e)
+{
+    return e->pending - (e->loads_asked - e->loads_granted) + !(e->waits || e->ending);
+}
+
+static void engine_run_expect_locked(struct engine_thread *t, const struct engine_move *m,
+                                     struct block *ret)
+{
+    struct engine *e = t->e;
+    int64_t index[2];
+    char what[ENGINE_WHAT_SIZE];
+    engine_run_index(m, index);
+    (void)pthread_mutex_unlock(&e->mu);
+    int64_t start = clock_ns();
+    block_expect(m->source.m, index, ret);
+    trace_event(e->conf.trace, t->row, "expect", engine_run_what(m, what), start, clock_ns());
+    (void)pthread_mutex_lock(&e->mu);
+}
+
+/* Loads get memory in the order in which they were asked for. One that must wait has the system
+ * read its block ahead, so that only a copy is left to do. False after a failure. */
+static bool engine_run_take_locked(struct engine_thread *t, struct engine_move *m,
+                                   struct block *ret)
+{
+    struct engine *e = t->e;
+    bool expected = m->result; /* of the result: it may not be there yet */
+    int r = 0;
+    while (!e->failed && r == 0) {
+        if (e->loads_granted == m->ordinal)
+            r = engine_take_locked(e, m->slot, engine_run_busy_locked(e));
+        if (r == 0 && !expected)
+            engine_run_expect_locked(t, m, ret);
+        else if (r == 0)
+            (void)pthread_cond_wait(&e->room, &e->mu);
+        expected = true;
+    }
+    if (r <= 0)
+        return false;
+    e->loads_granted++;
+    (void)pthread_cond_broadcast(&e->room);
+    return true;
+}
+
 static void engine_run_load_locked(struct engine_thread *t, struct engine_move *m)
 {
     struct engine *e = t->e;
     struct err err = {0};
     char what[ENGINE_WHAT_SIZE];
+    CLEANUP(block_close) struct block expected = BLOCK_NONE;
+    if (!engine_run_take_locked(t, m, &expected))
+        return;
     while (engine_run_waits_locked(e, m))
         (void)pthread_cond_wait(&e->changed, &e->mu);
     if (e->failed)
@@ -213,7 +262,7 @@ static void engine_run_load_locked(struct engine_thread *t, struct engine_move *
     struct tile tile = m->slot->tile;
     (void)pthread_mutex_unlock(&e->mu);
     int64_t start = clock_ns();
-    int r = engine_run_load_code(m, engine_run_load(m, &tile, &err));
+    int r = engine_run_load_code(m, engine_run_load(m, &expected, &tile, &err));
     trace_event(e->conf.trace, t->row, "read", engine_run_what(m, what), start, clock_ns());
     (void)pthread_mutex_lock(&e->mu);
     m->slot->tile = tile;

@@ -8,6 +8,7 @@
 #include "tests/kit/matrices.h"
 
 #include <cjson/cJSON.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -173,6 +174,83 @@ static void engine_writes_a_trace_that_can_be_read(void **state)
     assert_int_equal(trace_close(NULL, NULL), 0);
 }
 
+/* Whether this process comes to have a block of A open. */
+static bool engine_sees_open(const char *block)
+{
+    for (int64_t end = clock_ms() + 10000; clock_ms() < end; usleep(1000)) {
+        DIR *fds = opendir("/proc/self/fd");
+        bool found = false;
+        for (struct dirent *d = NULL; !found && (d = readdir(fds));) {
+            char path[4096] = {0};
+            (void)readlinkat(dirfd(fds), d->d_name, path, sizeof(path) - 1);
+            found = strlen(path) > strlen(block) &&
+                    strcmp(path + strlen(path) - strlen(block), block) == 0;
+        }
+        (void)closedir(fds);
+        if (found)
+            return true;
+    }
+    return false;
+}
+
+static int engine_one(const struct step_args *x, int phase)
+{
+    (void)x;
+    (void)phase;
+    return 1;
+}
+
+static int64_t engine_none(const struct step_args *x)
+{
+    (void)x;
+    return 0;
+}
+
+static int engine_look_run(const struct step_args *x, int phase, int piece, struct err *err)
+{
+    (void)x;
+    (void)phase;
+    (void)piece;
+    if (engine_sees_open("/A/block_1_0") && engine_sees_open("/A/block_2_0"))
+        return 0;
+    return err_set(err, -EIO, "nothing was opened ahead");
+}
+
+/* While a step has all the memory, B's block 0 is made. */
+static void engine_ahead_walk(const void *x, struct result *out, struct engine *e)
+{
+    static const struct step_kind look = {.name = "look",
+                                          .inputs = 1,
+                                          .pieces = engine_one,
+                                          .run = engine_look_run,
+                                          .flops = engine_none};
+    static const struct step_args twice = {.alpha = 2};
+    const struct engine_case *c = x;
+    struct slot *a = engine_load(e, &c->a, 0, 0, ENGINE_ROWS);
+    struct slot *b = engine_blank(e, out, 0, 0);
+    engine_step(e, &look, &twice, b, a, NULL);
+    engine_drop(e, a);
+    for (int64_t i = 1; i < c->blocks; i++) {
+        a = engine_load(e, &c->a, i, 0, ENGINE_ROWS);
+        engine_step(e, &grain_add, &twice, b, a, NULL);
+        engine_drop(e, a);
+    }
+    engine_publish(e, out, 0, 0, b);
+    engine_drop(e, b);
+}
+
+static void engine_has_blocks_read_while_memory_is_full(void **state)
+{
+    struct engine_place *p = *state;
+    struct engine_count n;
+    struct err err = {0};
+    p->algorithm.walk = engine_ahead_walk;
+    p->conf.memory = 2 * ENGINE_SIDE * ENGINE_SIDE * 8;
+    assert_int_equal(run_do(&p->algorithm, &p->b, &p->conf, &n, &err), 0);
+    assert_int_equal(n.reads, ENGINE_BLOCKS);
+    assert_int_equal(n.memory_peak, p->conf.memory);
+}
+
 static void machine_has_a_processor_and_memory(void **state)
 {
     (void)state;
@@ -196,6 +274,7 @@ int main(void)
         ENGINE_TEST(engine_ends_at_the_first_failure),
         ENGINE_TEST(engine_publishes_no_number_that_is_none),
         ENGINE_TEST(engine_writes_a_trace_that_can_be_read),
+        ENGINE_TEST(engine_has_blocks_read_while_memory_is_full),
         cmocka_unit_test(machine_has_a_processor_and_memory),
     };
     kernel_init();
