@@ -12,10 +12,11 @@
 #include <unistd.h>
 
 enum {
-    BLOCK_HEAD_FIRST = 1024,    /* bytes read for the npy header: nearly every one is shorter */
-    BLOCK_ALIGN = 64,           /* of memory: a cache line, and AVX-512's vectors */
-    BLOCK_SWAP_BYTES = 1 << 16, /* swapped and written at a time */
-    BLOCK_RUN_MIN = 4096,       /* bytes: shorter reads than a page touch the same pages again */
+    BLOCK_HEAD_FIRST = 1024,        /* bytes read for the npy header: nearly every one is shorter */
+    BLOCK_ALIGN = 64,               /* of memory: a cache line, and AVX-512's vectors */
+    BLOCK_SWAP_BYTES = 1 << 16,     /* swapped and written at a time */
+    BLOCK_EXPECT_BYTES = 128 << 10, /* the kernel reads no more at a call than its read-ahead */
+    BLOCK_RUN_MIN = 4096, /* bytes: shorter reads than a page touch the same pages again */
 };
 
 /* "A/block_0_1: " before the message that is there. */
@@ -227,8 +228,12 @@ int block_read_box(const struct block *b, const struct block_box *box, struct er
 
 void block_expect(const struct matdir *m, const int64_t *index, struct block *ret)
 {
-    if (block_open_if_there(m, index, ret, NULL) > 0)
-        (void)posix_fadvise(ret->fd, 0, 0, POSIX_FADV_WILLNEED);
+    if (block_open_if_there(m, index, ret, NULL) <= 0)
+        return;
+    size_t elements = (size_t)grid_block_elements(&m->header.grid, index);
+    off_t end = (off_t)(ret->npy.data_off + elements * ret->npy.dtype.size);
+    for (off_t off = 0; off < end; off += BLOCK_EXPECT_BYTES)
+        (void)posix_fadvise(ret->fd, off, BLOCK_EXPECT_BYTES, POSIX_FADV_WILLNEED);
 }
 
 /* 1, 0 or -errno, as block_load_if_there(). The version is that of the descriptor that was read. */

@@ -125,39 +125,30 @@ void engine_unref_locked(struct engine *e, struct slot *slot)
     (void)pthread_cond_broadcast(&e->room);
 }
 
-static int engine_no_memory(struct engine *e, int r)
+static void engine_no_memory(struct engine *e)
 {
     struct err err = {0};
-    r = r == -EAGAIN ? -EDQUOT : r;
-    if (r == -EDQUOT)
-        (void)err_set(&err, -ENOMEM, "the algorithm needs more than %llu bytes of tiles",
-                      (unsigned long long)e->conf.memory);
-    else
-        (void)err_set(&err, -ENOMEM, "out of memory");
-    engine_fail_locked(e, -ENOMEM, &err);
-    return -ENOMEM;
+    engine_fail_locked(e, err_set(&err, -ENOMEM, "out of memory"), &err);
 }
 
-int engine_take_locked(struct engine *e, struct slot *slot, int64_t busy)
+int engine_take_locked(struct engine *e, struct slot *slot)
 {
     if (e->failed)
         return -ECANCELED;
-    int r = arena_take(e->arena, MAX(slot->bytes, (size_t)1), &slot->tile.a);
+    int r = arena_take(e->arena, slot->bytes, &slot->tile.a);
     if (r == 0)
         return 1;
-    return r == -EAGAIN && busy > 0 ? 0 : engine_no_memory(e, r);
+    if (r == -EAGAIN)
+        return 0;
+    engine_no_memory(e);
+    return -ENOMEM;
 }
 
-/* Makes the loop nest wait until no more than so many loads are without memory. Those that wait may
- * have to learn that it does: nothing that it will do can give them any. */
+/* Makes the loop nest wait until no more than so many loads are without memory. */
 static void engine_wait_for_loads_locked(struct engine *e, int64_t most)
 {
-    e->waits = true;
-    while (!e->failed && e->loads_asked - e->loads_granted > most) {
-        (void)pthread_cond_broadcast(&e->room);
+    while (!e->failed && e->loads_asked - e->loads_granted > most)
         (void)pthread_cond_wait(&e->room, &e->mu);
-    }
-    e->waits = false;
 }
 
 /* A slot of the loop nest gets its memory behind all that was loaded before. */
@@ -165,9 +156,25 @@ static int engine_wait_for_memory_locked(struct engine *e, struct slot *slot)
 {
     int r = 0;
     engine_wait_for_loads_locked(e, 0);
-    while ((r = engine_take_locked(e, slot, e->pending)) == 0)
+    while ((r = engine_take_locked(e, slot)) == 0)
         (void)pthread_cond_wait(&e->room, &e->mu);
     return MIN(r, 0);
+}
+
+/* The loop nest holds one more. Whatever waits for memory gets it once all that was asked for
+ * before has ended, for no more is in use then than this allows. */
+static int engine_hold_locked(struct engine *e, const struct slot *slot)
+{
+    struct err err = {0};
+    if (!e->conf.dry && e->held + slot->bytes > e->conf.memory) {
+        (void)err_set(&err, -ENOMEM, "the algorithm needs more than %llu bytes of tiles",
+                      (unsigned long long)e->conf.memory);
+        engine_fail_locked(e, -ENOMEM, &err);
+        return -ENOMEM;
+    }
+    e->held += slot->bytes;
+    e->count.memory_held = MAX(e->count.memory_held, e->held);
+    return 0;
 }
 
 /* A slot for block (i, j) of a matrix, held by the loop nest; without memory. */
@@ -178,7 +185,7 @@ static struct slot *engine_slot_locked(struct engine *e, const struct matdir *m,
     const int64_t index[] = {turned ? j : i, turned ? i : j};
     struct slot *slot = calloc(1, sizeof(*slot));
     if (!slot) {
-        (void)engine_no_memory(e, -ENOMEM);
+        engine_no_memory(e);
         return NULL;
     }
     slot->tile = (struct tile){.m = (int)grid_block_extent(g, 0, index[0]),
@@ -189,8 +196,10 @@ static struct slot *engine_slot_locked(struct engine *e, const struct matdir *m,
         slot->tile = tile_turn(slot->tile);
     slot->bytes = (size_t)grid_block_elements(g, index) * m->header.dtype.size;
     slot->refs = 1;
-    e->held += slot->bytes;
-    e->count.memory_held = MAX(e->count.memory_held, e->held);
+    if (engine_hold_locked(e, slot) < 0) {
+        free(slot);
+        return NULL;
+    }
     return slot;
 }
 
@@ -223,7 +232,7 @@ static void engine_move_locked(struct engine *e, struct engine_queue *q,
         return;
     struct engine_move *m = malloc(sizeof(*m));
     if (!m) {
-        (void)engine_no_memory(e, -ENOMEM);
+        engine_no_memory(e);
         return;
     }
     *m = *move;

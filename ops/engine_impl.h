@@ -81,7 +81,6 @@ struct engine {
     int64_t pending;       /* steps, loads and stores that have not ended */
     int64_t loads_asked;   /* ordinals given */
     int64_t loads_granted; /* loads that have got memory, in their order */
-    bool waits;            /* the loop nest, for loads to get memory */
     int64_t stores_asked;  /* ordinals given */
     int64_t stores_linked; /* stores that have got their name, for ordered results */
     bool ending;           /* nothing more will be asked for */
@@ -101,10 +100,9 @@ void engine_run_stop(struct engine *e);
 /* Records the first failure and wakes everyone. */
 void engine_fail_locked(struct engine *e, int code, const struct err *err);
 
-/* Memory for a slot, which may have to be given back first. 1; 0 when it is to be asked for again
- * after `room`; or a negative number after a failure, also when nothing will be given back. `busy`:
- * what else is under way. */
-int engine_take_locked(struct engine *e, struct slot *slot, int64_t busy);
+/* Memory for a slot. 1; 0 when others must give it back first: to be asked for again after `room`;
+ * or a negative number after a failure. */
+int engine_take_locked(struct engine *e, struct slot *slot);
 
 /* One holder less; frees the slot when it was the last. */
 void engine_unref_locked(struct engine *e, struct slot *slot);

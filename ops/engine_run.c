@@ -202,13 +202,6 @@ static const char *engine_run_what(const struct engine_move *m, char dst[ENGINE_
     return dst;
 }
 
-/* What is under way beside loads that have no memory yet. The loop nest is, unless it waits for
- * them. */
-static int64_t engine_run_busy_locked(const struct engine *e)
-{
-    return e->pending - (e->loads_asked - e->loads_granted) + !(e->waits || e->ending);
-}
-
 static void engine_run_expect_locked(struct engine_thread *t, const struct engine_move *m,
                                      struct block *ret)
 {
@@ -233,7 +226,7 @@ static bool engine_run_take_locked(struct engine_thread *t, struct engine_move *
     int r = 0;
     while (!e->failed && r == 0) {
         if (e->loads_granted == m->ordinal)
-            r = engine_take_locked(e, m->slot, engine_run_busy_locked(e));
+            r = engine_take_locked(e, m->slot);
         if (r == 0 && !expected)
             engine_run_expect_locked(t, m, ret);
         else if (r == 0)

@@ -115,6 +115,17 @@ static void engine_does_what_it_counted(void **state)
     assert_int_equal(n.memory_held, plan.memory_held);
 }
 
+/* Adds all blocks of A to the first, holding them, and forgets to drop them. */
+static void engine_greedy_walk(const void *x, struct result *out, struct engine *e)
+{
+    static const struct step_args once = {.alpha = 1};
+    const struct engine_case *c = x;
+    struct slot *sum = engine_load(e, &c->a, 0, 0, ENGINE_ROWS);
+    for (int64_t i = 1; i < c->blocks; i++)
+        engine_step(e, &grain_add, &once, sum, engine_load(e, &c->a, i, 0, ENGINE_ROWS), NULL);
+    engine_publish(e, out, 0, 0, sum);
+}
+
 static void engine_ends_when_an_algorithm_holds_too_much(void **state)
 {
     struct engine_place *p = *state;
@@ -125,6 +136,13 @@ static void engine_ends_when_an_algorithm_holds_too_much(void **state)
     assert_non_null(strstr(err.msg, "needs more than 384 bytes of tiles"));
     p->conf.memory = 8;
     assert_int_equal(run_do(&p->algorithm, &p->b, &p->conf, &n, &err), -ENOMEM);
+    /* Also where steps were asked for that need what has no memory. */
+    p->algorithm.walk = engine_greedy_walk;
+    for (int64_t tiles = 1; tiles < ENGINE_BLOCKS; tiles++) {
+        p->conf.memory = (uint64_t)tiles * ENGINE_SIDE * ENGINE_SIDE * 8;
+        assert_int_equal(run_do(&p->algorithm, &p->b, &p->conf, &n, &err), -ENOMEM);
+        assert_non_null(strstr(err.msg, "the algorithm needs more than"));
+    }
 }
 
 static void engine_ends_at_the_first_failure(void **state)
