@@ -6,10 +6,10 @@
  * An algorithm is a loop nest in one thread that says, in order, which blocks it loads, what is
  * computed from which tiles, and which tiles are published. Nothing of it happens at once: threads
  * that read fetch ahead as far as the memory allows, and have the kernel read a little further;
- * those that compute take whatever step has its tiles, those that write follow behind. The loop nest
- * waits only for memory. What a step sees does not depend on when it runs: a tile goes through its
- * versions in the order of the loop nest. But a tile that steps read is changed again only by a step
- * that needs what they made: no other waits for those that read.
+ * those that compute take whatever step has its tiles, those that write follow behind. The loop
+ * nest waits only for memory. What a step sees does not depend on when it runs: a tile goes through
+ * its versions in the order of the loop nest. But a tile that steps read is changed again only by a
+ * step that needs what they made: no other waits for those that read.
  *
  *     c = engine_blank(e, c_matrix, i, j);
  *     for k: a = engine_load(e, a_source, i, k, 0); ...
