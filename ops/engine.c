@@ -62,6 +62,7 @@ int engine_new(const struct engine_conf *conf, struct engine **ret, struct err *
         return err_set(err, -ENOMEM, "out of memory");
     assert(conf->threads >= 1 && conf->threads <= ENGINE_THREADS_MAX);
     e->conf = *conf;
+    e->is_slow = true; /* until one has come */
     int r = engine_init(e, err);
     if (r < 0) {
         engine_run_stop(e);

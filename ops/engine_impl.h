@@ -19,6 +19,7 @@ enum {
     ENGINE_READERS = 4,
     ENGINE_AHEAD = ENGINE_READERS, /* loads that wait for memory */
     ENGINE_WRITERS = 2,
+    ENGINE_COPY = 1, /* bytes in a nanosecond: about what a copy makes, with all readers at it */
     ENGINE_WHAT_SIZE = 64, /* a block in a trace */
 };
 
@@ -81,6 +82,7 @@ struct engine {
     int64_t pending;       /* steps, loads and stores that have not ended */
     int64_t loads_asked;   /* ordinals given */
     int64_t loads_granted; /* loads that have got memory, in their order */
+    bool is_slow;          /* the latest load that was not expected came slower than a copy */
     int64_t stores_asked;  /* ordinals given */
     int64_t stores_linked; /* stores that have got their name, for ordered results */
     bool ending;           /* nothing more will be asked for */

@@ -217,21 +217,22 @@ static void engine_run_expect_locked(struct engine_thread *t, const struct engin
 }
 
 /* Loads get memory in the order in which they were asked for. One that must wait has the system
- * read its block ahead, so that only a copy is left to do. False after a failure. */
+ * read its block ahead, so that only a copy is left to do; but not where reading is hardly more
+ * than that, for it costs processor time. False after a failure. */
 static bool engine_run_take_locked(struct engine_thread *t, struct engine_move *m,
                                    struct block *ret)
 {
     struct engine *e = t->e;
-    bool expected = m->result; /* of the result: it may not be there yet */
+    bool expects = !m->result && e->is_slow; /* one of the result may not be there yet */
     int r = 0;
     while (!e->failed && r == 0) {
         if (e->loads_granted == m->ordinal)
             r = engine_take_locked(e, m->slot);
-        if (r == 0 && !expected)
+        if (r == 0 && expects)
             engine_run_expect_locked(t, m, ret);
         else if (r == 0)
             (void)pthread_cond_wait(&e->room, &e->mu);
-        expected = true;
+        expects = false;
     }
     if (r <= 0)
         return false;
@@ -256,8 +257,11 @@ static void engine_run_load_locked(struct engine_thread *t, struct engine_move *
     (void)pthread_mutex_unlock(&e->mu);
     int64_t start = clock_ns();
     int r = engine_run_load_code(m, engine_run_load(m, &expected, &tile, &err));
-    trace_event(e->conf.trace, t->row, "read", engine_run_what(m, what), start, clock_ns());
+    int64_t end = clock_ns();
+    trace_event(e->conf.trace, t->row, "read", engine_run_what(m, what), start, end);
     (void)pthread_mutex_lock(&e->mu);
+    if (expected.fd < 0)
+        e->is_slow = (end - start) * ENGINE_COPY > (int64_t)m->slot->bytes;
     m->slot->tile = tile;
     m->slot->made++;
     if (r < 0)

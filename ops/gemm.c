@@ -398,15 +398,20 @@ static bool gemm_column_is_done(const struct gemm_walk *w, int64_t j, int64_t k)
     return done;
 }
 
-/* Adds A(:, k) B(k, :): B's blocks stay while those of A pass. */
+/* Adds A(:, k) B(k, :): B's blocks stay while those of A pass. Each is loaded when it is needed
+ * first, so that one product after the other can follow on those of the last k, as they give memory
+ * back.
+ */
 static void gemm_rank_keeping_b(struct gemm_walk *w, int64_t k)
 {
-    for (int64_t j = w->j0; j < w->j1; j++)
-        w->panel[j - w->j0] = gemm_column_is_done(w, j, k) ? NULL : gemm_load_b(w, k, j);
     for (int64_t i = w->i0; i < w->i1; i++) {
         struct slot *a = gemm_row_is_done(w, i, k) ? NULL : gemm_load_a(w, i, k);
-        for (int64_t j = w->j0; j < w->j1; j++)
-            gemm_product(w, i, j, k, a, w->panel[j - w->j0]);
+        for (int64_t j = w->j0; j < w->j1; j++) {
+            struct slot **b = &w->panel[j - w->j0];
+            if (i == w->i0)
+                *b = gemm_column_is_done(w, j, k) ? NULL : gemm_load_b(w, k, j);
+            gemm_product(w, i, j, k, a, *b);
+        }
         engine_drop(w->e, a);
     }
     for (int64_t j = w->j0; j < w->j1; j++)
@@ -416,12 +421,14 @@ static void gemm_rank_keeping_b(struct gemm_walk *w, int64_t k)
 /* The same, the other way round. */
 static void gemm_rank_keeping_a(struct gemm_walk *w, int64_t k)
 {
-    for (int64_t i = w->i0; i < w->i1; i++)
-        w->panel[i - w->i0] = gemm_row_is_done(w, i, k) ? NULL : gemm_load_a(w, i, k);
     for (int64_t j = w->j0; j < w->j1; j++) {
         struct slot *b = gemm_column_is_done(w, j, k) ? NULL : gemm_load_b(w, k, j);
-        for (int64_t i = w->i0; i < w->i1; i++)
-            gemm_product(w, i, j, k, w->panel[i - w->i0], b);
+        for (int64_t i = w->i0; i < w->i1; i++) {
+            struct slot **a = &w->panel[i - w->i0];
+            if (j == w->j0)
+                *a = gemm_row_is_done(w, i, k) ? NULL : gemm_load_a(w, i, k);
+            gemm_product(w, i, j, k, *a, b);
+        }
         engine_drop(w->e, b);
     }
     for (int64_t i = w->i0; i < w->i1; i++)
