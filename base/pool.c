@@ -69,7 +69,8 @@ static void *pool_thread(void *arg)
             break;
         struct pool_job job = p->job[p->head];
         p->count--;
-        p->head = p->count == 0 ? 0 : (p->head + 1) % p->queue_max; /* few of its pages are touched */
+        p->head =
+            p->count == 0 ? 0 : (p->head + 1) % p->queue_max; /* few of its pages are touched */
         (void)pthread_mutex_unlock(&p->mu);
         job.fn(job.arg);
         (void)pthread_mutex_lock(&p->mu);
