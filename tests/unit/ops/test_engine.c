@@ -115,15 +115,20 @@ static void engine_does_what_it_counted(void **state)
     assert_int_equal(n.memory_held, plan.memory_held);
 }
 
-/* Adds all blocks of A to the first, holding them, and forgets to drop them. */
+/* Adds all blocks of A to the first, and holds every one of them until the end. */
 static void engine_greedy_walk(const void *x, struct result *out, struct engine *e)
 {
     static const struct step_args once = {.alpha = 1};
     const struct engine_case *c = x;
-    struct slot *sum = engine_load(e, &c->a, 0, 0, ENGINE_ROWS);
-    for (int64_t i = 1; i < c->blocks; i++)
-        engine_step(e, &grain_add, &once, sum, engine_load(e, &c->a, i, 0, ENGINE_ROWS), NULL);
-    engine_publish(e, out, 0, 0, sum);
+    struct slot *held[ENGINE_BLOCKS] = {0};
+    for (int64_t i = 0; i < c->blocks; i++) {
+        held[i] = engine_load(e, &c->a, i, 0, ENGINE_ROWS);
+        if (i > 0)
+            engine_step(e, &grain_add, &once, held[0], held[i], NULL);
+    }
+    engine_publish(e, out, 0, 0, held[0]);
+    for (int64_t i = 0; i < c->blocks; i++)
+        engine_drop(e, held[i]);
 }
 
 static void engine_ends_when_an_algorithm_holds_too_much(void **state)
