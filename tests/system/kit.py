@@ -1,6 +1,7 @@
 """What the mounted tests share: buckets of both kinds, mounts, and looking at them from outside."""
 
 import contextlib
+import functools
 import http.client
 import os
 import re
@@ -16,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BMFS_BUILD", ROOT / "build")).resolve()
 FIXTURES = ROOT / "tests/fixtures/numpywren"
 PREFIX = "numpywren.objects/"
+# Whether the programs were built with the sanitizers, which take memory and time.
+SANITIZED = b"__asan_init" in (BUILD / "tools/bm").read_bytes()
 SETTLE = "bmfs-settle-"  # no bucket's name: see Server.settle
 
 
@@ -31,9 +34,12 @@ def wait_for(condition, seconds=20.0, what="the condition"):
         time.sleep(0.01)
 
 
-def many(moderate, full):
-    """How often something random is tried: few times in tests/run, often in tests/soak."""
-    return full if os.environ.get("BMFS_SOAK") else moderate
+def many(moderate, full, sanitized=None):
+    """How often something random is tried: often in tests/soak, few times in tests/run, fewer under
+    the sanitizers, which see on each way once what they see at all."""
+    if os.environ.get("BMFS_SOAK"):
+        return full
+    return sanitized if SANITIZED and sanitized is not None else moderate
 
 
 class DirBucket:
@@ -88,7 +94,7 @@ class S3Bucket:
 
     def __init__(self, server, name):
         self.server, self.bucket = server, name
-        self.client = server.client()
+        self.client = server.client
         self.client.create_bucket(Bucket=name)
         self.name = f"s3://{name}"
 
@@ -125,7 +131,9 @@ class Server:
             self.env[name] = value.strip("'\"")
         self.count = self.asked = 0
 
+    @functools.cached_property
     def client(self):
+        """One for all buckets: boto3 takes a long time to make one."""
         import boto3
         from botocore.config import Config
 
@@ -140,10 +148,13 @@ class Server:
         self.count += 1
         return S3Bucket(self, f"bmfs-test-{self.count}")
 
-    def lines(self):
-        """How many requests were logged so far: a mark for requests()."""
+    def mark(self):
+        """Where the server's log ends: requests() gives what was asked since."""
         self.settle()
-        return len(self.logged(0))
+        return self.log_end()
+
+    def log_end(self):
+        return (self.folder / "log/client.rgw.log").stat().st_size
 
     def logged(self, mark):
         out = subprocess.run([ROOT / "tests/rgw/requests", self.folder, str(mark)], check=True,
@@ -153,6 +164,7 @@ class Server:
     def settle(self):
         """The server writes a line after its reply, and seconds after it when the machine is busy:
         waits for the line of a request that is made now."""
+        begun = self.log_end()
         self.asked += 1
         target = f"/{SETTLE}{self.asked}"
         host = urllib.parse.urlsplit(self.env["AWS_ENDPOINT_URL"])
@@ -160,7 +172,7 @@ class Server:
         connection.request("HEAD", target)
         connection.getresponse().read()
         connection.close()
-        wait_for(lambda: any(line.split(" ")[1] == target for line in self.logged(0)), 60,
+        wait_for(lambda: any(line.split(" ")[1] == target for line in self.logged(begun)), 60,
                  "the server's log")
 
     def requests(self, mark):

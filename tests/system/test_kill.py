@@ -79,7 +79,7 @@ def test_no_kill_takes_what_was_acknowledged(request, s3_bucket, server, tmp_pat
     shape = (WRITERS * SIDE, SIDE)
     keys = [f"{kit.PREFIX}A/{kit.object_name((i, 0), shape, (SIDE, SIDE))}" for i in range(WRITERS)]
     kit.put_matrix(s3_bucket, "A", np.zeros(shape), (SIDE, SIDE))
-    kills, inside, acknowledged = kit.many(50, 1000), 0, 0
+    kills, inside, acknowledged = kit.many(50, 1000, 20), 0, 0
     value = [0.0] * WRITERS
     writers = [Writer() for _ in range(WRITERS)]
     for w in writers:

@@ -364,11 +364,11 @@ def shrink(bucket, mounts, ops, name, seconds=120):
 
 
 def test_a_model_agrees_on_a_directory(dir_bucket, tmp_path):
-    compare(dir_bucket, tmp_path, kit.many(8000, 800000))
+    compare(dir_bucket, tmp_path, kit.many(8000, 800000, 2000))
 
 
 def test_a_model_agrees_on_s3(s3_bucket, tmp_path):
-    compare(s3_bucket, tmp_path, kit.many(2000, 200000))
+    compare(s3_bucket, tmp_path, kit.many(2000, 200000, 500))
 
 
 def compare(bucket, tmp_path, count):

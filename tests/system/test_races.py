@@ -55,7 +55,7 @@ def test_racing_overwrites_have_one_winner(two):
     """All have opened the old block before the first of them closes."""
     bucket, mounts = two
     kit.put_matrix(bucket, "A", np.zeros((SIDE, SIDE)), (SIDE, SIDE))
-    for turn in range(kit.many(100, 1000)):
+    for turn in range(kit.many(100, 1000, 30)):
         blocks = [kit.npy(np.full((SIDE, SIDE), 2.0 * turn + i + 1)) for i in range(2)]
         fds = [os.open(m.path / "A/block_0_0", os.O_WRONLY | os.O_TRUNC) for m in mounts]
         for fd, block in zip(fds, blocks):
@@ -73,7 +73,7 @@ def test_racing_exclusive_creates_have_one_winner(two):
         os.write(fd, text)
         os.close(fd)
 
-    for turn in range(kit.many(100, 1000)):
+    for turn in range(kit.many(100, 1000, 30)):
         name = f"lock-{turn}"
         texts = [b"one", b"two"]
         result = at_once(*(lambda m=m, t=t: create(m, name, t) for m, t in zip(mounts, texts)))
@@ -85,7 +85,7 @@ def test_racing_exclusive_creates_have_one_winner(two):
 def test_racing_links_have_one_winner(two, what):
     """How programs publish a file once: written under a name of its own, then linked."""
     bucket, mounts = two
-    for turn in range(kit.many(100, 1000)):
+    for turn in range(kit.many(100, 1000, 30)):
         key = f"M{turn}" if what == "block" else "locks"
         name = "block_0_0" if what == "block" else f"lock-{turn}"
         stored = f"{kit.PREFIX}{key}/{NAME if what == 'block' else name}"
@@ -104,7 +104,7 @@ def test_racing_links_have_one_winner(two, what):
 
 
 def test_racing_processes_of_one_mount_have_one_winner(mount, bucket):
-    for turn in range(kit.many(100, 1000)):
+    for turn in range(kit.many(100, 1000, 30)):
         path = mount.path / f"lock-{turn}"
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
         result = at_once(*(lambda: os.close(os.open(path, flags)) for _ in range(2)))

@@ -31,7 +31,7 @@ def block_requests(server, mark):
 
 def test_a_small_read_of_a_cold_block_is_one_small_get(matrix):
     m, server, _ = matrix
-    mark = server.lines()
+    mark = server.mark()
     subprocess.run(["head", "-c", "128", m.path / "A/block_0_0"], check=True, capture_output=True)
     asked = block_requests(server, mark)
     assert [r[0] for r in asked] == ["GET"], asked
@@ -40,7 +40,7 @@ def test_a_small_read_of_a_cold_block_is_one_small_get(matrix):
 
 def test_reading_a_cold_block_moves_each_byte_once_and_asks_for_no_head(matrix):
     m, server, array = matrix
-    mark = server.lines()
+    mark = server.mark()
     assert np.array_equal(np.load(m.path / "A/block_0_0"), array[:SIDE])
     asked = block_requests(server, mark)
     size = 128 + SIDE * SIDE * 8
@@ -55,14 +55,14 @@ def test_opening_a_cached_block_is_one_conditional_request(matrix):
     path = m.path / "A/block_0_0"
     np.load(path)
     time.sleep(1.2)
-    mark = server.lines()
+    mark = server.mark()
     for _ in range(5):
         with open(path, "rb") as f:
             f.read()
     asked = block_requests(server, mark)
     assert [(r[0], r[2], r[3]) for r in asked] == [("GET", 304, 0)] * 5, asked
     time.sleep(1.2)
-    mark = server.lines()
+    mark = server.mark()
     assert np.array_equal(np.load(path), array[:SIDE])
     assert len(server.settled_requests(mark)) <= 3  # the block's, and the directory's after a second
 
@@ -73,7 +73,7 @@ def test_an_immutable_mount_asks_nothing_twice(s3_bucket, server, tmp_path):
     with kit.Mount(s3_bucket, tmp_path, "-o", "immutable") as m:
         np.load(m.path / "A/block_0_0")
         time.sleep(1.2)
-        mark = server.lines()
+        mark = server.mark()
         for _ in range(5):
             assert np.array_equal(np.load(m.path / "A/block_0_0"), array)
             (m.path / "A/header.json").read_bytes()
@@ -87,7 +87,7 @@ def test_listing_a_matrix_costs_lists_only(s3_bucket, server, tmp_path):
     for i in range(blocks):
         s3_bucket.put(f"{kit.PREFIX}A/{i}_{i + 1}_1_", b"x" * 136)
     with kit.Mount(s3_bucket, tmp_path) as m:
-        mark = server.lines()
+        mark = server.mark()
         assert kit.shell("ls -l A | wc -l", m.path).stdout.strip() == str(blocks + 2)
         assert kit.shell("find A -type f -size -2 | wc -l", m.path).stdout.strip() == str(blocks + 1)
         assert kit.shell("du -s --apparent-size -B1 A", m.path).stdout.startswith(str(blocks * 136)[:2])
@@ -101,7 +101,7 @@ def test_listing_a_matrix_costs_lists_only(s3_bucket, server, tmp_path):
 def test_absence_is_never_remembered(matrix):
     m, server, _ = matrix
     m.bucket.delete(f"{kit.PREFIX}A/{kit.object_name((1, 0), (2 * SIDE, SIDE), (SIDE, SIDE))}")
-    mark = server.lines()
+    mark = server.mark()
     for _ in range(5):
         assert not (m.path / "A/block_1_0").exists()
     asked = block_requests(server, mark)
@@ -112,14 +112,14 @@ def test_absence_is_never_remembered(matrix):
 def test_storing_a_block_is_one_conditional_put(matrix):
     m, server, array = matrix
     np.save(m.path / "A/block_1_0", array[:SIDE])  # the first write asks what the server can do
-    mark = server.lines()
+    mark = server.mark()
     np.save(m.path / "A/block_1_0", array[SIDE:])
     asked = block_requests(server, mark)
     assert {r[0] for r in asked} == {"GET", "PUT"} and len(asked) <= 3, asked
     puts = [r for r in asked if r[0] == "PUT"]
     assert len(puts) == 1 and puts[0][2] == 200
     assert all(r[3] == 0 or r[0] == "PUT" for r in asked), asked
-    mark = server.lines()
+    mark = server.mark()
     assert np.array_equal(np.load(m.path / "A/block_1_0"), array[SIDE:])
     assert sum(r[3] for r in block_requests(server, mark)) == 0  # what was written is in the cache
 
@@ -161,7 +161,7 @@ def test_computing_moves_at_the_server_what_the_plan_said(s3_bucket, server, tmp
         words = [operation, *[m.path / "A"] * (2 if operation == "gemm" else 1), m.path / "C",
                  "--memory", 13 * side * side * 8, "--json"]
         plan = good(*words, "--plan").json()
-        mark = server.lines()
+        mark = server.mark()
         run = good(*words).json()
         asked = [r for r in server.settled_requests(mark) if f"_{side}_" in r[1]]
     assert run["bytes_read"] == plan["bytes_read"]

@@ -294,7 +294,7 @@ def test_a_file_that_was_made_and_removed_elsewhere_is_made_anew(dir_bucket, tmp
         folder = m.path / "d"
         folder.mkdir()
         (folder / "kept").write_bytes(b"x")
-        for i in range(kit.many(200, 5000)):
+        for i in range(kit.many(200, 5000, 50)):
             with open(folder / f"f{i}", "xb"):
                 pass
             dir_bucket.delete(f"{kit.PREFIX}d/f{i}")
@@ -317,7 +317,7 @@ def test_of_two_that_rename_one_file_none_is_told_that_it_is_stale(bucket, tmp_p
                 told.add(e.errno)
 
         os.unlink(one.path / "A/block_1_0")
-        for turn in range(kit.many(60, 1000)):
+        for turn in range(kit.many(60, 1000, 20)):
             ready = threading.Barrier(4)
             racers = [threading.Thread(target=rename, args=(m, turn, ready))
                       for m in (one, two, one, two)]

@@ -9,11 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("BMFS_BUILD", ROOT / "build")).resolve()
-
-
-SANITIZED = b"__asan_init" in (BUILD / "tools/bm").read_bytes()
+from kit import BUILD, SANITIZED  # noqa: F401
 
 
 def environ(**more):
