@@ -136,21 +136,22 @@ static bool journal_is_about(const struct journal_about *a)
            a->head_len <= sizeof(a->head);
 }
 
-/* Ranges that are not ascending and apart are not what a journal holds: then none is known, as when
- * there is no memory for them. */
-static void journal_read_ranges(const struct journal_ranges *r, struct extent *ret)
+/* Ranges that are not ascending and apart are not what a journal holds: then none is known. */
+static int journal_read_ranges(const struct journal_ranges *r, struct extent *ret)
 {
     uint64_t end = 0;
     *ret = (struct extent){.lost = r->count > JOURNAL_RANGES_MAX};
     for (uint64_t i = 0; !ret->lost && i < r->count; i++) {
-        if (r->range[i].from < end || r->range[i].to <= r->range[i].from ||
-            extent_add(ret, r->range[i].from, r->range[i].to) < 0) {
+        if (r->range[i].from < end || r->range[i].to <= r->range[i].from) {
             extent_clear(ret);
             ret->lost = true;
-            return;
+        } else if (extent_add(ret, r->range[i].from, r->range[i].to) < 0) {
+            extent_clear(ret);
+            return -ENOMEM;
         }
         end = r->range[i].to;
     }
+    return 0;
 }
 
 size_t journal_file_size(void)
@@ -175,6 +176,5 @@ int journal_read(int fd, struct journal_note *ret)
     if (memcmp(file->magic, journal_magic, sizeof(journal_magic)) != 0 || !journal_is_about(about))
         return -EBADMSG;
     *ret = (struct journal_note){.about = *about, .dirty = file->dirty};
-    journal_read_ranges(&file->ranges[file->ranges_at & 1], &ret->written);
-    return 0;
+    return journal_read_ranges(&file->ranges[file->ranges_at & 1], &ret->written);
 }

@@ -35,39 +35,45 @@ static bool salvage_is_npy(const void *head, size_t len, uint64_t size)
     return npy_parse(head, len, &npy, NULL) == 0 && npy.data_off + npy.data_len == size;
 }
 
-static bool salvage_is_block(const struct salvage_file *f)
+/* 1: it is one; 0, or -errno. */
+static int salvage_is_block(const struct salvage_file *f)
 {
     size_t len = (size_t)MIN(f->size, (uint64_t)NPY_HEAD_MAX);
     CLEANUP(freep) char *head = malloc(len);
-    return head && pread_full(f->fd, head, len, 0) == 0 && salvage_is_npy(head, len, f->size);
+    int r = head ? pread_full(f->fd, head, len, 0) : -ENOMEM;
+    return r < 0 ? r : salvage_is_npy(head, len, f->size);
 }
 
-/* Brings a header.json into the form in which it is stored. */
-static bool salvage_header(struct salvage_file *f)
+/* Brings a header.json into the form in which it is stored. 1: done; 0: it is none; or -errno. */
+static int salvage_header(struct salvage_file *f)
 {
     struct header h = {0};
     if (f->size > HEADER_BYTES_MAX)
-        return false;
+        return 0;
     CLEANUP(freep) char *text = malloc((size_t)f->size);
-    if (!text || pread_full(f->fd, text, (size_t)f->size, 0) < 0 ||
-        header_parse(text, (size_t)f->size, &h, NULL) < 0)
-        return false;
-    f->head_only = header_store(&h, &f->head) == 0;
+    int r = text ? pread_full(f->fd, text, (size_t)f->size, 0) : -ENOMEM;
+    if (r < 0)
+        return r;
+    r = header_parse(text, (size_t)f->size, &h, NULL);
+    if (r < 0)
+        return r == -ENOMEM ? r : 0;
+    r = header_store(&h, &f->head);
     header_fini(&h);
-    return f->head_only;
+    f->head_only = r == 0;
+    return r == -ENOMEM ? r : r == 0;
 }
 
-/* Whether all of the file is there; prepares what is to be stored of it. */
-static bool salvage_is_whole(struct salvage_file *f)
+/* Whether all of the file is there (1, 0 or -errno); prepares what is to be stored of it. */
+static int salvage_is_whole(struct salvage_file *f)
 {
     const struct journal_about *about = &f->note.about;
     if (about->kind == JOURNAL_RAW && buf_append(&f->head, about->head, about->head_len) < 0)
-        return false;
+        return -ENOMEM;
     if (!extent_covers(&f->note.written, 0, f->size))
-        return false;
+        return 0;
     switch ((enum journal_kind)about->kind) {
     case JOURNAL_PLAIN:
-        return true;
+        return 1;
     case JOURNAL_BLOCK:
         return salvage_is_block(f);
     case JOURNAL_RAW:
@@ -85,7 +91,9 @@ static int salvage_keep(struct salvage *s, struct salvage_file *f, const struct 
 {
     char name[LOST_NAME_SIZE];
     const struct journal_about *about = &f->note.about;
-    bool whole = salvage_is_whole(f);
+    int whole = salvage_is_whole(f);
+    if (whole < 0)
+        return err_errno(&s->err, whole, "%s", about->key);
     struct lost_bytes what = *bytes;
     if (f->head_only)
         what.fd = -1;
@@ -106,59 +114,100 @@ static int salvage_keep(struct salvage *s, struct salvage_file *f, const struct 
     return 0;
 }
 
-/* Looks at a journal and the file that it is of. */
+/* A descriptor; -ENOENT: the file is not there, or no mount has made what is; or another -errno. */
+static int salvage_open(int mount_fd, const char *name)
+{
+    int fd = openat(mount_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0)
+        return fd;
+    return errno == ELOOP ? -ENOENT : -errno;
+}
+
+/* Looks at a journal and the file that it is of. Without a reason to think that there is nothing to
+ * keep, both stay where they are. */
 static int salvage_file(struct salvage *s, int cache_fd, int mount_fd, const char *journal,
                         const char *store_id)
 {
-    struct stat st;
+    struct stat st = {0};
     char name[CACHE_NAME_SIZE] = "";
     size_t len = strlen(journal) - (sizeof(salvage_suffix) - 1);
     if (len >= sizeof(name))
         return 0;
     (void)snprintf(name, sizeof(name), "%.*s", (int)len, journal);
     struct salvage_file f = {.head = BUF_INIT((size_t)HEADER_BYTES_MAX + JOURNAL_HEAD_MAX)};
-    CLEANUP(closep) int note = openat(mount_fd, journal, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    CLEANUP(closep) int fd = openat(mount_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (note < 0 || fd < 0 || fstat(fd, &st) < 0 || journal_read(note, &f.note) < 0)
-        return 0; /* the bytes were stored or removed, or the journal never began */
+    CLEANUP(closep) int note = salvage_open(mount_fd, journal);
+    CLEANUP(closep) int fd = salvage_open(mount_fd, name);
+    int r = MIN(note < 0 ? note : fd, 0);
+    if (note == -ENOENT || fd == -ENOENT)
+        return 0; /* the bytes were stored or removed */
+    if (r == 0 && fstat(fd, &st) < 0)
+        r = -errno;
+    if (r == 0)
+        r = journal_read(note, &f.note);
+    if (r < 0) /* -EBADMSG: it never began */
+        return r == -EBADMSG ? 0 : err_errno(&s->err, r, "%s", journal);
     f.fd = fd;
     f.size = (uint64_t)st.st_size;
     extent_cut(&f.note.written, f.size);
     struct lost_bytes bytes = {.fd = fd, .dir_fd = mount_fd, .name = name};
-    int r = f.note.dirty && f.size > 0 ? salvage_keep(s, &f, &bytes, cache_fd, store_id) : 0;
+    if (f.note.dirty && f.size > 0)
+        r = salvage_keep(s, &f, &bytes, cache_fd, store_id);
     extent_clear(&f.note.written);
     buf_fini(&f.head);
     return r;
 }
 
 /* Which store the mount was of; "" when it died before it said so, and then it wrote nothing. */
-static void salvage_store(int mount_fd, char text[SALVAGE_STORE_MAX])
+static int salvage_store(int mount_fd, char text[SALVAGE_STORE_MAX])
 {
-    CLEANUP(closep) int fd = openat(mount_fd, "store", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, SALVAGE_STORE_MAX - 1);
+    text[0] = '\0';
+    CLEANUP(closep) int fd = salvage_open(mount_fd, "store");
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    ssize_t n = read(fd, text, SALVAGE_STORE_MAX - 1);
     text[MAX(n, (ssize_t)0)] = '\0';
+    return n < 0 ? -errno : 0;
+}
+
+static bool salvage_is_journal(const char *name)
+{
+    size_t len = strlen(name);
+    return len >= sizeof(salvage_suffix) &&
+           strcmp(name + len - (sizeof(salvage_suffix) - 1), salvage_suffix) == 0;
+}
+
+/* Moves what the journals of a mount say. How many files stay. */
+static int salvage_files(struct salvage *s, DIR *d, int cache_fd, const char *store_id)
+{
+    int left = 0;
+    for (;;) {
+        errno = 0;
+        struct dirent *e = readdir(d); // NOLINT(concurrency-mt-unsafe): d is this thread's own
+        int r = -errno;
+        if (!e && r < 0)
+            (void)err_errno(&s->err, r, "mounts");
+        if (!e)
+            return left + (r < 0);
+        if (salvage_is_journal(e->d_name))
+            left += salvage_file(s, cache_fd, dirfd(d), e->d_name, store_id) < 0;
+    }
 }
 
 bool salvage_mount(void *arg, int cache_fd, int mount_fd)
 {
     struct salvage *s = arg;
     char store_id[SALVAGE_STORE_MAX];
-    int left = 0;
-    int fd = openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int left = 1;
+    int r = salvage_store(mount_fd, store_id);
+    int fd = r < 0 ? r : openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    if (!d) {
+    if (d) {
+        left = salvage_files(s, d, cache_fd, store_id);
+        (void)closedir(d);
+    } else {
+        (void)err_errno(&s->err, r < 0 ? r : -errno, "mounts");
         closep(&fd);
-        return false;
     }
-    salvage_store(mount_fd, store_id);
-    for (struct dirent *e = readdir(d); e; e = readdir(d)) { // NOLINT(concurrency-mt-unsafe)
-        size_t len = strlen(e->d_name);
-        if (len < sizeof(salvage_suffix) ||
-            strcmp(e->d_name + len - (sizeof(salvage_suffix) - 1), salvage_suffix) != 0)
-            continue;
-        left += salvage_file(s, cache_fd, mount_fd, e->d_name, store_id) < 0;
-    }
-    (void)closedir(d);
     s->left += left;
     return left == 0;
 }

@@ -4,7 +4,11 @@ goes on."""
 
 import ctypes
 import errno
+import json
 import mmap
+import secrets
+import shutil
+import time
 
 import kit
 import numpy as np
@@ -19,10 +23,10 @@ KINDS = {"memory": (0, errno.ENOMEM), "system": (1, errno.EIO), "library": (2, e
 STRIDE = {"memory": (4, 12), "system": (1, 3), "library": (9, 27)}
 
 
-def strides(kind, begin=0):
-    """The calls that fail, one in each turn."""
+def strides(kind, begin=0, times=1):
+    """The calls that fail, one in each turn. `times`: as far from each other, where turns take long."""
     moderate, sanitized = STRIDE[kind]
-    stride = kit.many(moderate, 1, sanitized)
+    stride = kit.many(times * moderate, 1, times * sanitized)
     return range(1 + begin % stride, NTH_MAX, stride)
 
 
@@ -69,11 +73,29 @@ def mounted(server, tmp_path_factory):
     assert bucket.env()["AWS_SECRET_ACCESS_KEY"] not in m.log()
 
 
+class Told:
+    """What the mount says of itself, which asks the store nothing."""
+
+    def prepare(self, s):
+        pass
+
+    def act(self, s):
+        folder = s.mount.path / ".bmfs"
+        return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+    def check(self, s, done, result):
+        assert not done or {"README", "errors", "stats.json"} <= set(result)
+        assert not done or json.loads(result["stats.json"])["requests"]["get"] > 0
+
+
+HERE = {**SCENARIOS, "told": Told()}
+
+
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", HERE)
 def test_every_call_fails_once(mounted, name, kind):
     mount, bucket, failing = mounted
-    scenario = SCENARIOS[name]
+    scenario = HERE[name]
     hits = misses = failures = 0
     for nth in strides(kind, len(name)):
         step = Step(mount, bucket, f"{kind}-{name}-{nth}")
@@ -149,6 +171,102 @@ def test_a_mount_begins_or_says_why_not(server, tmp_path, kind):
         if m.process.poll() is None:
             assert (m.path / "file").read_bytes() == b"x"
             m.unmount()
+        misses = 0 if hit else misses + 1
+        if misses == PATIENCE:
+            break
+        m.log_path.unlink()
+    print(f"{failed} mounts did not begin, {began} did")
+    assert failed >= 3 and began >= PATIENCE
+
+
+ARRAY = np.arange(16.0).reshape(4, 4)
+HEADER = kit.header([8, 8], [4, 4])
+
+
+def blocks(folder, *names):
+    """Keys of blocks of ARRAY's size in a matrix of HEADER's."""
+    return [f"{kit.PREFIX}{folder}/{kit.object_name(n, (8, 8), (4, 4))}" for n in names]
+
+
+def leave(bucket, m):
+    """A mount is killed while files are being written; one has lost a conflict before. Gives what must
+    be in the recovery folder: bytes by key."""
+    bucket.put(f"{kit.PREFIX}A/header", HEADER)
+    npy, raw, lost_one = blocks("A", (0, 0), (0, 1), (1, 0))
+    bucket.put(lost_one, kit.npy(-ARRAY))
+    m.start()
+    conflict = open(m.path / "A/block_1_0", "r+b", buffering=0)
+    conflict.write(kit.npy(ARRAY))
+    bucket.put(lost_one, kit.npy(ARRAY + 1))
+    with pytest.raises(OSError):
+        conflict.close()
+    (m.path / "new").mkdir()
+    what = {"A/block_0_0": kit.npy(ARRAY), "A/block_0_1.raw": ARRAY.tobytes(),
+            "new/header.json": HEADER, "plain": b"text"}
+    held = []
+    for name, data in what.items():
+        held.append(open(m.path / name, "wb", buffering=0))
+        held[-1].write(data)
+    m.kill()
+    for f in held:
+        with pytest.raises(OSError):
+            f.close()
+    m.clean_up()
+    return {lost_one: kit.npy(ARRAY), npy: kit.npy(ARRAY), raw: kit.npy(ARRAY),
+            f"{kit.PREFIX}new/header": HEADER, f"{kit.PREFIX}plain": b"text"}
+
+
+def kept(cache):
+    """What the recovery folder has, whole, by key."""
+    found = {}
+    for path in (cache / "lost").glob("*.json"):
+        note = json.loads(path.read_text())
+        if not note["incomplete"]:
+            found[note["key"]] = path.with_suffix(".data").read_bytes()
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mount_keeps_what_a_killed_one_left_whatever_fails(server, tmp_path, kind):
+    """In the recovery folder, or where it was for the next mount; and blocks that came before their
+    header, which others stored, come to their places."""
+    bucket = server.bucket()
+    failing = Failing.make(tmp_path / "failing")
+    dead = kit.Mount(bucket, tmp_path, name="dead")
+    want = leave(bucket, dead)
+    began = failed = misses = 0
+    for nth in strides(kind, times=4):
+        cache = tmp_path / f"cache-{nth}"
+        shutil.copytree(dead.cache, cache, symlinks=True)
+        folder = f"E{nth}"
+        bucket.put(f"{kit.PREFIX}{folder}/block_1_1", kit.npy(ARRAY))
+        bucket.put(f"{kit.PREFIX}{folder}/header", HEADER)
+        note = f"{kit.PREFIX}.bmfs/early/{secrets.token_hex(16)}"
+        bucket.put(note, f"{folder}/".encode())
+        early, = blocks(folder, (1, 1))
+        m = failing_mount(bucket, tmp_path, failing, cache=cache)
+        failing.arm(kind, nth)
+        try:
+            m.start()
+        except RuntimeError:
+            failed += 1
+        else:
+            began += 1
+            for _ in range(50):
+                if failing.hits or early in bucket.keys(f"{kit.PREFIX}{folder}/"):
+                    break
+                time.sleep(0.01)
+        hit = failing.disarm()
+        if m.process.poll() is None:
+            m.unmount()
+        with kit.Mount(bucket, tmp_path, cache=cache, name="after"):
+            found = kept(cache)
+            assert found == want, (kind, nth, sorted(set(want) - set(found)), m.log())
+            kit.wait_for(lambda: early in bucket.keys(f"{kit.PREFIX}{folder}/"), 20, "the block")
+        assert bucket.get(early) == kit.npy(ARRAY)
+        for key in (early, note, f"{kit.PREFIX}{folder}/header"):
+            bucket.delete(key)
+        shutil.rmtree(cache)
         misses = 0 if hit else misses + 1
         if misses == PATIENCE:
             break
