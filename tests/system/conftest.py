@@ -11,6 +11,8 @@ import kit  # noqa: E402
 # Whoever runs the tests in the background may have these ignored, and programs inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# `timeout` and whoever else ends a run leave no server and no mount behind, as Ctrl-C does.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
