@@ -274,26 +274,33 @@ static void chol_drop_all(struct chol_walk *w)
     }
 }
 
-static void chol_load_panel(struct chol_walk *w, int64_t k)
+/* L(j, k) of the panel. Each is loaded when it is needed first, so that one update after the other
+ * can follow on those of the last k, as they give memory back. */
+static struct slot *chol_panel(struct chol_walk *w, int64_t j, int64_t k)
 {
-    for (int64_t j = w->j0; j < w->j1; j++)
-        w->panel[j - w->j0] = engine_reload(w->e, w->out, j, k);
+    struct slot **l = &w->panel[j - w->j0];
+    if (!*l)
+        *l = engine_reload(w->e, w->out, j, k);
+    return *l;
 }
 
 static void chol_drop_panel(struct chol_walk *w)
 {
-    for (int64_t j = w->j0; j < w->j1; j++)
+    for (int64_t j = w->j0; j < w->j1; j++) {
         engine_drop(w->e, w->panel[j - w->j0]);
+        w->panel[j - w->j0] = NULL;
+    }
 }
 
 /* The super-block on the diagonal: rows and columns j0 ... j1 - 1. */
 static void chol_diagonal(struct chol_walk *w)
 {
     for (int64_t k = 0; k < w->j0; k++) {
-        chol_load_panel(w, k);
         for (int64_t i = w->i0; i < w->i1; i++) {
-            for (int64_t j = w->j0; j <= i; j++)
-                chol_update(w, i, j, w->panel[i - w->j0], w->panel[j - w->j0]);
+            for (int64_t j = w->j0; j <= i; j++) {
+                if (!result_had(w->out, i, j))
+                    chol_update(w, i, j, chol_panel(w, i, k), chol_panel(w, j, k));
+            }
         }
         chol_drop_panel(w);
     }
@@ -332,11 +339,12 @@ static void chol_solve_below(struct chol_walk *w)
 static void chol_below(struct chol_walk *w)
 {
     for (int64_t k = 0; k < w->j0; k++) {
-        chol_load_panel(w, k);
         for (int64_t i = w->i0; i < w->i1; i++) {
             struct slot *l = chol_row_is_done(w, i) ? NULL : engine_reload(w->e, w->out, i, k);
-            for (int64_t j = w->j0; j < w->j1; j++)
-                chol_update(w, i, j, l, w->panel[j - w->j0]);
+            for (int64_t j = w->j0; j < w->j1; j++) {
+                if (!result_had(w->out, i, j))
+                    chol_update(w, i, j, l, chol_panel(w, j, k));
+            }
             engine_drop(w->e, l);
         }
         chol_drop_panel(w);

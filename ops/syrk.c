@@ -179,41 +179,49 @@ static void syrk_publish(struct syrk_walk *w, int64_t i, int64_t j)
     s->c = NULL;
 }
 
-/* Whether product k of row i of the super-block, up to C's diagonal, need not be computed. */
+/* Whether product k of C(i, j) need not be computed. */
+static bool syrk_has(const struct syrk_walk *w, int64_t i, int64_t j, int64_t k)
+{
+    return syrk_had(w, i, j) || sum_had(&w->cut, w->out, k, i, j);
+}
+
+/* Whether none of row i of the super-block need be, up to C's diagonal. */
 static bool syrk_row_is_done(const struct syrk_walk *w, int64_t i, int64_t k)
 {
     bool done = true;
     for (int64_t j = w->j0; done && j < w->j1 && j <= i; j++)
-        done = syrk_had(w, i, j) || sum_had(&w->cut, w->out, k, i, j);
+        done = syrk_has(w, i, j, k);
     return done;
 }
 
-static bool syrk_rows_are_done(const struct syrk_walk *w, int64_t k)
+/* A(j, k) of the panel, loaded when it is needed first: see chol_panel(). */
+static struct slot *syrk_panel(struct syrk_walk *w, int64_t j, int64_t k)
 {
-    bool done = true;
-    for (int64_t i = w->i0; done && i < w->i1; i++)
-        done = syrk_row_is_done(w, i, k);
-    return done;
+    struct slot **a = &w->panel[j - w->j0];
+    if (!*a)
+        *a = syrk_load(w, j, k);
+    return *a;
 }
 
-/* Adds A(:, k) A(:, k)^H. */
+/* Adds A(:, k) A(:, k)^H. On the diagonal all of A(:, k) is in the panel. */
 static void syrk_rank(struct syrk_walk *w, int64_t k)
 {
     bool diagonal = w->i0 == w->j0;
-    bool done = syrk_rows_are_done(w, k);
-    for (int64_t j = w->j0; j < w->j1; j++)
-        w->panel[j - w->j0] = done ? NULL : syrk_load(w, j, k);
     for (int64_t i = w->i0; i < w->i1; i++) {
-        struct slot *a = diagonal                    ? w->panel[i - w->i0]
-                         : syrk_row_is_done(w, i, k) ? NULL
-                                                     : syrk_load(w, i, k);
-        for (int64_t j = w->j0; j < w->j1 && j <= i; j++)
-            syrk_product(w, (const int64_t[]){i, j}, k, a, w->panel[j - w->j0]);
-        if (!diagonal)
-            engine_drop(w->e, a);
+        bool done = syrk_row_is_done(w, i, k);
+        struct slot *passing = done || diagonal ? NULL : syrk_load(w, i, k);
+        for (int64_t j = w->j0; j < w->j1 && j <= i; j++) {
+            bool has = syrk_has(w, i, j, k);
+            struct slot *a = has || !diagonal ? passing : syrk_panel(w, i, k);
+            struct slot *b = has ? NULL : syrk_panel(w, j, k);
+            syrk_product(w, (const int64_t[]){i, j}, k, a, b);
+        }
+        engine_drop(w->e, passing);
     }
-    for (int64_t j = w->j0; j < w->j1; j++)
+    for (int64_t j = w->j0; j < w->j1; j++) {
         engine_drop(w->e, w->panel[j - w->j0]);
+        w->panel[j - w->j0] = NULL;
+    }
 }
 
 static void syrk_super_block(struct syrk_walk *w)

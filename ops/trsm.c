@@ -236,6 +236,15 @@ static struct slot *trsm_load(struct trsm_walk *w, int64_t i, int64_t k)
     return engine_load(w->e, &w->t, row, column, i == k ? ENGINE_ROWS : ENGINE_FINITE);
 }
 
+/* X(k, j) of the panel, loaded when it is needed first: see chol_panel(). */
+static struct slot *trsm_panel(struct trsm_walk *w, int64_t k, int64_t j)
+{
+    struct slot **x = &w->panel[j - w->j0];
+    if (!*x)
+        *x = trsm_reload(w, k, j);
+    return *x;
+}
+
 static struct slot **trsm_at(struct trsm_walk *w, int64_t i, int64_t j)
 {
     return &w->c[(i - w->i0) * (w->j1 - w->j0) + j - w->j0];
@@ -293,16 +302,18 @@ static bool trsm_line_is_done(const struct trsm_walk *w, int64_t i)
 static void trsm_update_all(struct trsm_walk *w)
 {
     for (int64_t k = 0; k < w->i0; k++) {
-        for (int64_t j = w->j0; j < w->j1; j++)
-            w->panel[j - w->j0] = trsm_reload(w, k, j);
         for (int64_t i = w->i0; i < w->i1; i++) {
             struct slot *t = trsm_line_is_done(w, i) ? NULL : trsm_load(w, i, k);
-            for (int64_t j = w->j0; j < w->j1; j++)
-                trsm_update(w, i, j, t, w->panel[j - w->j0]);
+            for (int64_t j = w->j0; j < w->j1; j++) {
+                if (!trsm_had(w, i, j))
+                    trsm_update(w, i, j, t, trsm_panel(w, k, j));
+            }
             engine_drop(w->e, t);
         }
-        for (int64_t j = w->j0; j < w->j1; j++)
+        for (int64_t j = w->j0; j < w->j1; j++) {
             engine_drop(w->e, w->panel[j - w->j0]);
+            w->panel[j - w->j0] = NULL;
+        }
     }
 }
 
