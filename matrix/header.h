@@ -27,9 +27,9 @@ struct header {
 };
 
 /* Reads either form: the presented one has a type's name as its dtype, and its fields that follow
- * from the rest are dropped. 0, or -EBADMSG with the field and the reason (which may be a lack of
- * memory: see json.h). Integers beyond 2^53 - 1, names that are there twice and anything that could
- * not be written back as it was are refused. The caller frees with header_fini(). */
+ * from the rest are dropped. 0, -ENOMEM, or -EBADMSG with the field and the reason. Integers beyond
+ * 2^53 - 1, names that are there twice and anything that could not be written back as it was are
+ * refused. The caller frees with header_fini(). */
 int header_parse(const char *text, size_t len, struct header *ret, struct err *err);
 
 /* Appends the stored form: exactly Python's json.dumps of numpywren's three fields, then the

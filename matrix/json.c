@@ -175,6 +175,23 @@ static int json_check_end(const char *text, size_t len, size_t end, struct err *
     return 0;
 }
 
+/* cJSON does not tell a lack of memory from a wrong byte: whether this thread has met one. */
+static _Thread_local bool json_is_short;
+
+static void *json_malloc(size_t size)
+{
+    void *p = malloc(size);
+    json_is_short = json_is_short || !p;
+    return p;
+}
+
+/* Before main(), while nobody reads what it sets. */
+__attribute__((constructor)) static void json_begin(void)
+{
+    struct cJSON_Hooks hooks = {.malloc_fn = json_malloc, .free_fn = free};
+    cJSON_InitHooks(&hooks);
+}
+
 /* cJSON notes the place of its last error in a global, which nobody reads. */
 static struct cJSON *json_parse_tree(const char *text, size_t len, const char **ret_end)
 {
@@ -192,7 +209,10 @@ int json_parse(const char *text, size_t len, struct cJSON **ret, struct err *err
             return r;
     }
     const char *end = text;
+    json_is_short = false;
     CLEANUP(json_freep) struct cJSON *item = json_parse_tree(text, len, &end);
+    if (!item && json_is_short)
+        return err_set(err, -ENOMEM, "out of memory");
     if (!item)
         return err_set(err, -EBADMSG, "JSON: byte %zu: not what may stand here",
                        (size_t)(end - text));

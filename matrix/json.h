@@ -23,8 +23,8 @@ enum {
 /* The largest integer up to which a double holds each one. */
 #define JSON_INT_MAX ((INT64_C(1) << 53) - 1)
 
-/* Reads one JSON text. 0, or -EBADMSG with the byte and the reason; cJSON does not tell a lack of
- * memory from a wrong byte. The caller frees *ret with cJSON_Delete(). */
+/* Reads one JSON text. 0, -ENOMEM, or -EBADMSG with the byte and the reason. The caller frees *ret
+ * with cJSON_Delete(). */
 int json_parse(const char *text, size_t len, struct cJSON **ret, struct err *err);
 
 /* Appends `item` on one line: {"a": [1, 2.5], "b": null}. 0; -EINVAL for what json_parse() would

@@ -12,15 +12,17 @@
 #define STORED(further) \
     "{\"shape\": [10, 7], \"shard_sizes\": [4, 3], \"dtype\": \"" F8 "\"" further "}"
 
-/* Allocations that cJSON may still make; below 0 for any number. */
+/* Allocations that may still be made; below 0 for any number. */
 static int header_allocations = -1;
 
-static void *header_alloc(size_t size)
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
 {
     if (header_allocations == 0)
         return NULL;
     header_allocations -= header_allocations > 0;
-    return malloc(size);
+    return __real_malloc(size);
 }
 
 static void header_of(const char *text, struct header *ret)
@@ -310,8 +312,6 @@ static void header_survives_every_failed_allocation(void **state)
 {
     (void)state;
     static const char text[] = STORED(", \"a\": {\"b\": [1, \"x\"]}");
-    cJSON_Hooks hooks = {.malloc_fn = header_alloc, .free_fn = free};
-    cJSON_InitHooks(&hooks);
     int fail_at = 0;
     int r = -1;
     for (; r < 0; fail_at++) {
@@ -319,7 +319,7 @@ static void header_survives_every_failed_allocation(void **state)
         CLEANUP(header_fini) struct header copy = {0};
         header_allocations = fail_at;
         r = header_parse(text, strlen(text), &h, NULL);
-        assert_true(r == 0 || r == -EBADMSG);
+        assert_true(r == 0 || r == -ENOMEM);
         if (r == 0) {
             r = header_copy(&h, &copy);
             assert_true(r == 0 || r == -ENOMEM);
@@ -331,7 +331,6 @@ static void header_survives_every_failed_allocation(void **state)
         assert_true(set == 0 ? !value : set == -ENOMEM && value);
     }
     header_allocations = -1;
-    cJSON_InitHooks(NULL);
     assert_true(fail_at > 20);
 }
 
