@@ -134,13 +134,16 @@ void ops_submit(const struct ops_call *call)
         ops_job_free(job);
         return;
     }
-    int r = ops_copy(&job->name, call->name);
+    job->process = call->by_process ? writer_process(tid) : 0;
+    int r = MIN(job->process, 0);
+    if (r == 0)
+        r = ops_copy(&job->name, call->name);
     if (r == 0)
         r = ops_copy(&job->name2, call->name2);
     if (r == 0)
         r = pool_submit(call->pool, call->fn, job);
     if (r < 0)
-        ops_job_err(job, r == -ENOMEM ? r : -EIO);
+        ops_job_err(job, r);
 }
 
 bool ops_is_read_only(fuse_req_t req)

@@ -72,7 +72,7 @@ struct ops_job {
     struct node *node; /* the request's, a reference, or NULL */
     struct node *node2;
     pid_t tid;
-    pid_t process; /* that the thread belongs to, where a job needs it */
+    pid_t process; /* that the thread belongs to, if `by_process` asked for it */
     int flags;
     int64_t number, number2;
     char *name, *name2; /* owned, or NULL */
@@ -94,6 +94,7 @@ struct ops_call {
     const char *name, *name2;
     int flags;
     int64_t number, number2;
+    bool by_process; /* what is done depends on which process asks */
 };
 void ops_submit(const struct ops_call *call);
 
@@ -116,7 +117,7 @@ int ops_unlink_object(struct fs *fs, struct folder *d, const struct place *place
 
 /* Opening a header.json for writing: its writer is made, with the text of the node, and set aside
  * for the thread's retry: -ESTALE, or another error. Blocks; the job is ops_open()'s. */
-int ops_header_reserve(struct node *n, int flags, pid_t tid, struct err *err);
+int ops_header_reserve(const struct ops_job *job, struct node *n, struct err *err);
 void ops_header_open_job(void *arg);
 
 /* Handles of files that are written: one that counts for its writer, how the kernel is to open it,

@@ -128,7 +128,7 @@ static void ops_rmdir_job(void *arg)
     struct err err = {0};
     struct folder *child = NULL;
     bool busy = false;
-    pid_t process = writer_process(job->tid);
+    pid_t process = job->process;
     {
         LOCK_SCOPE(&fs->mu);
         child = folder_get_child_locked(job->node->dir, job->name);
@@ -162,8 +162,12 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     if (ops_is_read_only(req))
         return;
-    ops_submit(&(struct ops_call){
-        .req = req, .pool = ops_fs(req)->names, .fn = ops_rmdir_job, .ino = parent, .name = name});
+    ops_submit(&(struct ops_call){.req = req,
+                                  .pool = ops_fs(req)->names,
+                                  .fn = ops_rmdir_job,
+                                  .ino = parent,
+                                  .name = name,
+                                  .by_process = true});
 }
 
 /* What was being written under a name that is removed. */
@@ -185,7 +189,7 @@ static enum ops_unlinked ops_unlink_writer(struct ops_job *job, const struct pla
     enum ops_unlinked unlinked = OPS_UNLINKED_PART;
     bool open;
     bool lost;
-    pid_t process = writer_process(job->tid);
+    pid_t process = job->process;
     {
         LOCK_SCOPE(&fs->mu);
         w = writer_find_locked(job->node->dir, job->name, place);
@@ -367,8 +371,12 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
         (void)fuse_reply_err(req, EPERM);
         return;
     }
-    ops_submit(&(struct ops_call){
-        .req = req, .pool = ops_fs(req)->names, .fn = ops_unlink_job, .ino = parent, .name = name});
+    ops_submit(&(struct ops_call){.req = req,
+                                  .pool = ops_fs(req)->names,
+                                  .fn = ops_unlink_job,
+                                  .ino = parent,
+                                  .name = name,
+                                  .by_process = true});
 }
 
 void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)

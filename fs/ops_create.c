@@ -139,7 +139,6 @@ static int ops_create_writer(struct ops_job *job, struct writer **ret, bool *ret
                              struct err *err)
 {
     int r;
-    job->process = writer_process(job->tid);
     do {
         struct ops_spot spot;
         r = ops_spot_find(job, &spot, err);
@@ -156,7 +155,7 @@ static void ops_reply_created(struct ops_job *job, struct writer *w)
     struct fs *fs = job->fs;
     struct fuse_entry_param e = {0};
     struct handle *h = NULL;
-    pid_t process = writer_process(job->tid);
+    pid_t process = job->process;
     {
         LOCK_SCOPE(&fs->mu);
         struct node *n = node_writer_locked(w);
@@ -269,6 +268,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
     ops_submit(&(struct ops_call){.req = req,
                                   .pool = ops_fs(req)->names,
                                   .fn = ops_create_job,
+                                  .by_process = true,
                                   .ino = parent,
                                   .name = name,
                                   .flags = fi->flags});

@@ -96,10 +96,9 @@ static int ops_header_try(struct node *n, const struct place *place, int flags, 
     return r;
 }
 
-int ops_header_reserve(struct node *n, int flags, pid_t tid, struct err *err)
+int ops_header_reserve(const struct ops_job *job, struct node *n, struct err *err)
 {
     struct place place;
-    pid_t process = writer_process(tid);
     int r;
     {
         LOCK_SCOPE(&n->fs->mu);
@@ -108,7 +107,7 @@ int ops_header_reserve(struct node *n, int flags, pid_t tid, struct err *err)
     if (r < 0)
         return r;
     do
-        r = ops_header_try(n, &place, flags, process, tid);
+        r = ops_header_try(n, &place, job->flags, job->process, job->tid);
     while (r == WRITER_AGAIN);
     return r;
 }
@@ -117,5 +116,5 @@ void ops_header_open_job(void *arg)
 {
     struct ops_job *job = arg;
     struct err err = {0};
-    ops_job_err(job, ops_header_reserve(job->node, job->flags, job->tid, &err));
+    ops_job_err(job, ops_header_reserve(job, job->node, &err));
 }

@@ -134,6 +134,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
     /* By the node, not by fi->fh: what comes from a mapping may carry another file's handle. */
     struct ops_write *job = malloc(sizeof(*job));
     if (!job) {
+        stage_note_failure(n->writer->stage, -ENOMEM);
         (void)fuse_reply_err(req, ENOMEM);
         return;
     }
@@ -145,6 +146,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
     if (job->op) {
         stage_write(s, data, size, (uint64_t)off, job->mapped, ops_written, job);
     } else {
+        stage_note_failure(s, -ENOMEM);
         ops_write_end(job);
         free(job);
     }
@@ -171,19 +173,20 @@ static void ops_submit_commit(fuse_req_t req, fuse_ino_t ino, enum commit_cause 
 
 /* Whether a close by this process may store the file: it wrote to it, or it opened it and changed
  * it by truncation or through a mapping, whose writes bear no name. A child that merely inherited
- * the descriptor may not: its parent may be in the middle of an update. */
-static bool ops_may_store(struct fs *fs, const struct handle *h, uint64_t owner, pid_t tid)
+ * the descriptor may not: its parent may be in the middle of an update. 1, 0 or -errno. */
+static int ops_may_store(struct fs *fs, const struct handle *h, uint64_t owner, pid_t tid)
 {
     bool nameless;
     {
         LOCK_SCOPE(&fs->mu);
         if (writer_has_owner_locked(h->writer, owner))
-            return true;
+            return 1;
         nameless = h->writer->owners == 0;
     }
     if (!nameless && !stage_is_mapped_dirty(h->writer->stage))
-        return false;
-    return writer_process(tid) == h->process;
+        return 0;
+    pid_t process = writer_process(tid);
+    return process < 0 ? process : process == h->process;
 }
 
 /* Whether there is something to store, or to tell: a write that has failed. */
@@ -204,11 +207,13 @@ void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct handle *h = handle_of(fi);
     if (h->kind == HANDLE_WRITER && h->writes)
         ops_note_flush(ops_fs(req), h->writer);
-    if (h->kind == HANDLE_WRITER && h->writes && ops_has_news(h->writer) &&
-        ops_may_store(ops_fs(req), h, fi->lock_owner, fuse_req_ctx(req)->pid))
+    int r = 0;
+    if (h->kind == HANDLE_WRITER && h->writes && ops_has_news(h->writer))
+        r = ops_may_store(ops_fs(req), h, fi->lock_owner, fuse_req_ctx(req)->pid);
+    if (r > 0)
         ops_submit_commit(req, ino, COMMIT_FLUSH);
     else
-        (void)fuse_reply_err(req, 0);
+        (void)fuse_reply_err(req, fs_errno(r));
 }
 
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

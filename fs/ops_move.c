@@ -108,7 +108,7 @@ static int ops_source_find(struct ops_job *job, struct ops_source *s, struct err
 {
     struct writer *stored = NULL;
     s->dir = job->node->dir;
-    pid_t process = writer_process(job->tid);
+    pid_t process = job->process;
     int r = resolve_prepare(s->dir, job->name, err);
     if (r < 0)
         return r;
@@ -215,16 +215,22 @@ static void ops_source_drop(struct fs *fs, struct ops_source *s)
     writer_unref(s->w);
 }
 
-/* A directory has no object of its own to move; EXDEV makes mv copy its files and remove them. */
-static bool ops_is_directory(struct ops_job *job)
+/* A directory has no object of its own to move; EXDEV makes mv copy its files and remove them. 0
+ * for anything else, of which the move itself says what is wrong with it. */
+static int ops_refuse_directory(struct ops_job *job, struct err *err)
 {
     struct found f = {0};
-    struct err err = {0};
-    if (resolve_known(job->node->dir, job->name, job->tid, &f) == 0)
-        (void)resolve_ask(job->node->dir, job->name, job->tid, &f, &err);
+    int r = resolve_known(job->node->dir, job->name, job->tid, &f);
+    if (r == 0)
+        r = resolve_ask(job->node->dir, job->name, job->tid, &f, err);
     bool is_dir = f.node && f.node->kind == NODE_DIR;
     found_drop(&f);
-    return is_dir;
+    if (is_dir)
+        return -EXDEV;
+    if (r == -EIO || r == -ENOMEM)
+        return r;
+    err_clear(err);
+    return 0;
 }
 
 /* Two names of one object, or one name twice: what there is to do has been done. */
@@ -248,7 +254,9 @@ static void ops_rename_job(void *arg)
     struct err err = {0};
     struct ops_source s = {0};
     struct ops_target t;
-    int r = ops_is_directory(job) ? -EXDEV : ops_source_find(job, &s, &err);
+    int r = ops_refuse_directory(job, &err);
+    if (r == 0)
+        r = ops_source_find(job, &s, &err);
     if (r == -EXDEV && ops_is_same_block(job, &s))
         r = err_set(&err, -EPERM, "both are names of one block");
     if (r == 0)
@@ -276,6 +284,7 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
     ops_submit(&(struct ops_call){.req = req,
                                   .pool = ops_fs(req)->work,
                                   .fn = ops_rename_job,
+                                  .by_process = true,
                                   .ino = parent,
                                   .name = name,
                                   .ino2 = new_parent,
@@ -289,7 +298,7 @@ static int ops_link_source(struct ops_job *job, struct ops_source *s, struct err
     struct node *n = job->node;
     struct writer *stored = NULL;
     struct place place;
-    pid_t process = writer_process(job->tid);
+    pid_t process = job->process;
     s->dir = n->dir;
     {
         LOCK_SCOPE(&job->fs->mu);
@@ -375,6 +384,7 @@ void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char 
     ops_submit(&(struct ops_call){.req = req,
                                   .pool = ops_fs(req)->work,
                                   .fn = ops_link_job,
+                                  .by_process = true,
                                   .ino = ino,
                                   .ino2 = new_parent,
                                   .name2 = new_name});

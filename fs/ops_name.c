@@ -126,6 +126,7 @@ static void ops_truncate(fuse_req_t req, fuse_ino_t ino, struct writer *w, off_t
 {
     struct ops_truncate *t = malloc(sizeof(*t));
     if (!t) {
+        stage_note_failure(w->stage, -ENOMEM);
         (void)fuse_reply_err(req, ENOMEM);
         return;
     }
@@ -135,10 +136,12 @@ static void ops_truncate(fuse_req_t req, fuse_ino_t ino, struct writer *w, off_t
     }
     struct stage *s = stage_ref(w->stage);
     *t = (struct ops_truncate){.op = op_new(req), .ino = ino};
-    if (t->op)
+    if (t->op) {
         stage_truncate(s, (uint64_t)size, ops_truncated, t);
-    else
+    } else {
+        stage_note_failure(s, -ENOMEM);
         free(t);
+    }
     stage_unref(s);
 }
 

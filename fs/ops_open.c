@@ -458,7 +458,6 @@ static int ops_open_write(struct ops_job *job, struct err *err)
     struct place place;
     CLEANUP(freep) char *key = fs_key(job->fs, n->dir->path, n->text);
     int r = key ? 0 : -ENOMEM;
-    job->process = writer_process(job->tid);
     if (r == 0) {
         LOCK_SCOPE(&job->fs->mu);
         r = resolve_place_of_locked(n, &place, err);
@@ -493,7 +492,7 @@ static int ops_open_anew(struct ops_job *job, struct folder *d, const char *name
     if (f.node->kind == NODE_OBJECT)
         r = ops_open_write(job, err);
     else if (f.node->kind == NODE_HEADER)
-        r = ops_header_reserve(f.node, job->flags, job->tid, err);
+        r = ops_header_reserve(job, f.node, err);
     else if (f.node->kind == NODE_WRITER)
         r = ops_reserve_again(f.node, job->tid);
     else
@@ -582,6 +581,10 @@ static void ops_open_writer(fuse_req_t req, struct node *n, int flags)
     pid_t process = writer_process(tid);
     struct handle *h = NULL;
     bool gone;
+    if (process < 0) {
+        (void)fuse_reply_err(req, fs_errno(process));
+        return;
+    }
     {
         LOCK_SCOPE(&fs->mu);
         gone = !n->writer->linked;
@@ -593,6 +596,7 @@ static void ops_open_writer(fuse_req_t req, struct node *n, int flags)
         ops_submit(&(struct ops_call){.req = req,
                                       .pool = fs->work,
                                       .fn = ops_open_anew_job,
+                                      .by_process = true,
                                       .ino = node_id(n),
                                       .name = n->text,
                                       .flags = flags});
@@ -633,6 +637,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         ops_submit(&(struct ops_call){.req = req,
                                       .pool = fs->work,
                                       .fn = ops_header_open_job,
+                                      .by_process = true,
                                       .ino = ino,
                                       .flags = fi->flags});
     } else if (writes) {
@@ -644,6 +649,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         ops_submit(&(struct ops_call){.req = req,
                                       .pool = fs->work,
                                       .fn = ops_open_write_job,
+                                      .by_process = true,
                                       .ino = ino,
                                       .flags = fi->flags,
                                       .number = fresh});

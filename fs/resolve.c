@@ -380,6 +380,8 @@ static bool resolve_needs_process(struct folder *d)
 int resolve_known(struct folder *d, const char *name, pid_t tid, struct found *ret)
 {
     pid_t process = resolve_needs_process(d) ? writer_process(tid) : 0;
+    if (process < 0)
+        return process;
     LOCK_SCOPE(&d->fs->mu);
     return resolve_known_locked(d, name, tid, process, ret);
 }

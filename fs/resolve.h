@@ -16,8 +16,8 @@ struct found {
     double attr_s;     /* and the attributes */
 };
 
-/* From memory: 1 with *ret; 0 when the store must be asked; -ENOENT when the name cannot be. `tid`
- * is the thread that asks. */
+/* From memory: 1 with *ret; 0 when the store must be asked; -ENOENT when the name cannot be; or
+ * another error. `tid` is the thread that asks. */
 int resolve_known(struct folder *d, const char *name, pid_t tid, struct found *ret);
 
 /* From the store. Blocks. 0 with *ret; -ENOENT; or an error of the store. */

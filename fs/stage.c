@@ -310,6 +310,13 @@ static void stage_note_failure_locked(struct stage *s, const struct stage_change
         s->error = code;
 }
 
+void stage_note_failure(struct stage *s, int code)
+{
+    static const struct stage_change change = {.kind = STAGE_WRITE};
+    LOCK_SCOPE(&s->mu);
+    stage_note_failure_locked(s, &change, code);
+}
+
 /* Applies one change that has begun, and answers it. */
 static void stage_do(struct stage *s, const struct stage_change *c)
 {

@@ -65,6 +65,9 @@ bool stage_is_dirty(struct stage *s);
  * written is then not what its writer meant. */
 int stage_error(struct stage *s);
 
+/* A change that was asked for could not even be begun. */
+void stage_note_failure(struct stage *s, int code);
+
 /* The failure has been told. Forgets it, if no change was made beside it: the bytes are as they
  * were and nobody's update is half done. */
 void stage_forgive(struct stage *s);

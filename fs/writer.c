@@ -404,10 +404,10 @@ pid_t writer_process(pid_t tid)
     char path[32];
     char text[512];
     (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-    CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP(closep) int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (n <= 0)
-        return 0;
+    if (n < 0)
+        return errno == ENOENT || errno == ESRCH ? 0 : -errno;
     text[n] = '\0';
     const char *at = strstr(text, "\nTgid:");
     return at ? (pid_t)strtol(at + 6, NULL, 10) : 0;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const struct place writer_plain = {.kind = PLACE_PLAIN, .obj = "file"};
@@ -139,6 +140,18 @@ static void writer_tells_the_process_of_a_thread(void **state)
     assert_int_equal(writer_process(-1), 0);
 }
 
+static void writer_says_when_it_cannot_tell_the_process(void **state)
+{
+    (void)state;
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    struct rlimit none = {.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    pid_t process = writer_process(gettid());
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(process, -EMFILE);
+}
+
 static void writer_lingers_until_it_is_let_go(void **state)
 {
     (void)state;
@@ -235,6 +248,7 @@ int main(void)
         cmocka_unit_test(writer_moves_with_its_bytes),
         cmocka_unit_test(writer_is_shown_to_those_who_write_it),
         cmocka_unit_test(writer_tells_the_process_of_a_thread),
+        cmocka_unit_test(writer_says_when_it_cannot_tell_the_process),
         cmocka_unit_test(writer_lingers_until_it_is_let_go),
         cmocka_unit_test(writer_each_visits_all_while_they_go),
         cmocka_unit_test(writer_refuses_what_no_key_can_be),
