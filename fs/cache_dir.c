@@ -131,8 +131,10 @@ static DIR *cache_dir_list(int dir_fd, const char *name)
 {
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    int code = errno;
     if (!d)
         closep(&fd);
+    errno = code;
     return d;
 }
 
@@ -156,11 +158,13 @@ void cache_dir_drop_mount(int dir_fd, const struct cache_dir_salvage *salvage, c
         (void)closedir(d);
         return;
     }
+    bool empty = true;
     for (struct dirent *e = cache_dir_next(d); e; e = cache_dir_next(d)) {
         if (strcmp(e->d_name, "lock") != 0)
-            (void)unlinkat(dirfd(d), e->d_name, 0);
+            empty = (unlinkat(dirfd(d), e->d_name, 0) == 0 || errno == ENOENT) && empty;
     }
-    (void)unlinkat(dirfd(d), "lock", 0); /* last: until here the folder is recognisably ours */
+    if (empty)
+        (void)unlinkat(dirfd(d), "lock", 0); /* last: until here the folder is recognisably ours */
     (void)closedir(d);
     (void)unlinkat(dir_fd, path, AT_REMOVEDIR);
 }
@@ -187,7 +191,7 @@ static int cache_dir_drop_dead_mounts(int dir_fd, const struct cache_dir_salvage
     int alive = 0;
     DIR *d = cache_dir_list(dir_fd, "mounts");
     if (!d)
-        return 0;
+        return errno == ENOENT ? 0 : -errno;
     for (struct dirent *e = cache_dir_next(d); e; e = cache_dir_next(d)) {
         CLEANUP(closep)
         int fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -239,7 +243,7 @@ int cache_dir_claim_mount(int dir_fd, const struct cache_dir_salvage *salvage, c
     if (all < 0)
         return all;
     int alive = cache_dir_drop_dead_mounts(dir_fd, salvage);
-    int r = random_hex(ret_id, CACHE_DIR_MOUNT_DIGITS + 1);
+    int r = alive < 0 ? alive : random_hex(ret_id, CACHE_DIR_MOUNT_DIGITS + 1);
     if (r < 0)
         return r;
     r = cache_dir_sub(dir_fd, "mounts", &mounts);

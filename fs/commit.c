@@ -393,7 +393,9 @@ static int commit_keep_held(struct commit_job *job, const char *reason, char *re
                             struct err *err)
 {
     struct stage *s = job->w->stage;
-    (void)commit_look(job, NULL); /* prepares the prefix */
+    int r = commit_look(job, err); /* prepares the prefix */
+    if (r < 0 && r != -EINVAL && r != -EBADMSG)
+        return r; /* it cannot be told what the bytes are: the next mount looks again */
     char write_id[STORE_WRITE_ID_SIZE];
     stage_write_id(s, write_id);
     struct lost_note note = {.store_id = store_id(job->w->fs->store),
@@ -407,7 +409,7 @@ static int commit_keep_held(struct commit_job *job, const char *reason, char *re
     job->incomplete = note.incomplete;
     struct cache_file none = {.fd = -1};
     struct cache_file *file = job->content.prefix_only && !note.incomplete ? &none : stage_file(s);
-    int r = lost_keep(job->w->fs->cache, file, &note, ret_name, size, err);
+    r = lost_keep(job->w->fs->cache, file, &note, ret_name, size, err);
     if (r == 0 && !stage_file(s)->name[0])
         stage_set_frozen(s); /* it lies there now: who goes on writing gets a copy */
     return r;

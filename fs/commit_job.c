@@ -122,6 +122,9 @@ static int commit_send(struct commit_job *job, struct store_stat *ret_stat, stru
                             .crc32c = crc};
     (void)removal_wait(job->w->fs, job->key);
     r = store_put(job->w->fs->store, job->key, &body, &put, ret_stat, err);
+    if (r == -EINVAL)
+        r = -EIO; /* EINVAL is what is said of a file that can never be stored: see commit_finish()
+                   */
     if (r == -EEXIST && job->or_same &&
         early_is_there(job->w->fs, job->key, job->content.prefix.len + len, crc, ret_stat)) {
         err_clear(err);

@@ -116,7 +116,7 @@ int content_look(struct content *c, const struct stage_view *view, const struct 
     switch (place->kind) {
     case PLACE_BLOCK:
         if (!head || head->bad)
-            return err_set(err, -EINVAL, "the matrix has no %sheader", head ? "readable " : "");
+            return err_set(err, -EBADMSG, "the matrix has no %sheader", head ? "readable " : "");
         f.matrix = &head->header;
         return content_look_block(c, &f, err);
     case PLACE_HEADER:

@@ -58,7 +58,8 @@ struct lost_entry {
 void lost_entry_fini(struct lost_entry *e);
 
 /* Calls fn for each, the oldest first, until it returns other than 0, and returns that. 0 also when
- * there is no folder, or no cache folder (-1). What is no entry is passed over. */
+ * there is no folder, or no cache folder (-1). What is no entry is passed over; so is one that
+ * cannot be read, of which the return value then is -errno, unless fn's is not 0. */
 typedef int lost_fn(void *arg, const struct lost_entry *e);
 int lost_each(int cache_fd, lost_fn *fn, void *arg);
 

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/entries.h"
+#include "matrix/json.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -51,25 +52,30 @@ static int lost_open_file(int dir_fd, const char *name, const char *suffix)
     return fd < 0 ? -errno : fd;
 }
 
-/* A text of the note: a copy, or NULL when there is none. */
-static char *lost_text(const cJSON *json, const char *name)
+/* A text of the note: a copy, or NULL when there is none. 0 or -ENOMEM. */
+static int lost_text(const struct cJSON *json, const char *name, char **ret)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
-    return text ? strdup(text) : NULL;
+    *ret = text ? strdup(text) : NULL;
+    return text && !*ret ? -ENOMEM : 0;
 }
 
 static int lost_parse(const char *text, size_t len, struct lost_entry *ret)
 {
-    cJSON *json = cJSON_ParseWithLength(text, len);
-    if (!json)
-        return -EBADMSG;
-    ret->store_id = lost_text(json, "store");
-    ret->key = lost_text(json, "key");
-    ret->reason = lost_text(json, "reason");
-    ret->if_match = lost_text(json, "if_match");
-    ret->write_id = lost_text(json, "write_id");
+    CLEANUP(json_freep) struct cJSON *json = NULL;
+    const struct {
+        const char *name;
+        char **text;
+    } field[] = {
+        {"store", &ret->store_id},    {"key", &ret->key},           {"reason", &ret->reason},
+        {"if_match", &ret->if_match}, {"write_id", &ret->write_id},
+    };
+    int r = json_parse(text, len, &json, NULL);
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(field); i++)
+        r = lost_text(json, field[i].name, field[i].text);
+    if (r < 0)
+        return r;
     ret->incomplete = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "incomplete"));
-    cJSON_Delete(json);
     return ret->store_id && ret->key && ret->reason && ret->write_id ? 0 : -EBADMSG;
 }
 
@@ -165,17 +171,21 @@ int lost_each(int cache_fd, lost_fn *fn, void *arg)
     char(*name)[LOST_NAME_SIZE] = calloc(LOST_FILES_MAX, sizeof(*name));
     int count = name ? lost_names(dir_fd, name) : -ENOMEM;
     int r = MIN(count, 0);
+    int unread = 0; /* why one that may be an entry was passed over */
     for (int i = 0; r == 0 && i < count; i++) {
         struct lost_entry e;
         int fd = lost_open_at(dir_fd, name[i], &e);
-        if (fd < 0)
+        if (fd < 0) {
+            bool none = fd == -ENOENT || fd == -EBADMSG || fd == -ELOOP;
+            unread = none ? unread : fd;
             continue;
+        }
         closep(&fd);
         r = fn(arg, &e);
         lost_entry_fini(&e);
     }
     free(name);
-    return r;
+    return r != 0 ? r : unread;
 }
 
 /* The bytes go first: a note without them is no entry. */

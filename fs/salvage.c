@@ -108,6 +108,8 @@ static int salvage_keep(struct salvage *s, struct salvage_file *f, const struct 
     int r = lost_keep_bytes(cache_fd, &what, &note, name, &s->err);
     if (r < 0)
         return r;
+    if (note.head_len > 0) /* it was copied: once is enough, whatever else of the mount stays */
+        (void)unlinkat(bytes->dir_fd, bytes->name, 0);
     s->files++;
     s->incomplete += !whole;
     s->bytes += f->size;
@@ -123,6 +125,17 @@ static int salvage_open(int mount_fd, const char *name)
     return errno == ELOOP ? -ENOENT : -errno;
 }
 
+/* Reads a journal. 1: there is something to keep; 0: there is none, it never began, or all was
+ * stored; or -errno. */
+static int salvage_read(int mount_fd, const char *journal, struct journal_note *ret)
+{
+    CLEANUP(closep) int fd = salvage_open(mount_fd, journal);
+    int r = fd < 0 ? fd : journal_read(fd, ret);
+    if (r < 0)
+        return r == -ENOENT || r == -EBADMSG ? 0 : r;
+    return ret->dirty;
+}
+
 /* Looks at a journal and the file that it is of. Without a reason to think that there is nothing to
  * keep, both stay where they are. */
 static int salvage_file(struct salvage *s, int cache_fd, int mount_fd, const char *journal,
@@ -135,22 +148,19 @@ static int salvage_file(struct salvage *s, int cache_fd, int mount_fd, const cha
         return 0;
     (void)snprintf(name, sizeof(name), "%.*s", (int)len, journal);
     struct salvage_file f = {.head = BUF_INIT((size_t)HEADER_BYTES_MAX + JOURNAL_HEAD_MAX)};
-    CLEANUP(closep) int note = salvage_open(mount_fd, journal);
-    CLEANUP(closep) int fd = salvage_open(mount_fd, name);
-    int r = MIN(note < 0 ? note : fd, 0);
-    if (note == -ENOENT || fd == -ENOENT)
-        return 0; /* the bytes were stored or removed */
-    if (r == 0 && fstat(fd, &st) < 0)
-        r = -errno;
-    if (r == 0)
-        r = journal_read(note, &f.note);
-    if (r < 0) /* -EBADMSG: it never began */
-        return r == -EBADMSG ? 0 : err_errno(&s->err, r, "%s", journal);
+    int r = salvage_read(mount_fd, journal, &f.note);
+    CLEANUP(closep) int fd = r == 1 ? salvage_open(mount_fd, name) : -ENOENT;
+    if (r == 1)
+        r = fd < 0 ? fd : fstat(fd, &st) < 0 ? -errno : 0;
+    if (fd < 0 || r < 0) {
+        extent_clear(&f.note.written);
+        return r == -ENOENT || r == 0 ? 0 : err_errno(&s->err, r, "%s", journal);
+    }
     f.fd = fd;
     f.size = (uint64_t)st.st_size;
     extent_cut(&f.note.written, f.size);
     struct lost_bytes bytes = {.fd = fd, .dir_fd = mount_fd, .name = name};
-    if (f.note.dirty && f.size > 0)
+    if (f.size > 0)
         r = salvage_keep(s, &f, &bytes, cache_fd, store_id);
     extent_clear(&f.note.written);
     buf_fini(&f.head);

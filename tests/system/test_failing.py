@@ -2,10 +2,12 @@
 bmfs does fails: what the user is told is true, nothing that was acknowledged is lost, and the mount
 goes on."""
 
+import contextlib
 import ctypes
 import errno
 import json
 import mmap
+import os
 import secrets
 import shutil
 import time
@@ -13,7 +15,7 @@ import time
 import kit
 import numpy as np
 import pytest
-from scenarios import SCENARIOS, Step, attempt, heals, lost
+from scenarios import BLOCKS, NEW, SCENARIOS, Create, Step, attempt, block, heals, lost
 
 PROGRAM = kit.BUILD / "tests/failing/bmfs-failing"
 NTH_MAX = 3000  # no scenario has as many
@@ -76,19 +78,42 @@ def mounted(server, tmp_path_factory):
 class Told:
     """What the mount says of itself, which asks the store nothing."""
 
+    names = ("README", "errors", "stats.json")
+
     def prepare(self, s):
         pass
 
     def act(self, s):
         folder = s.mount.path / ".bmfs"
-        return {p.name: p.read_bytes() for p in folder.iterdir()}
+        return os.listdir(folder), [(folder / name).read_bytes() for name in self.names]
 
     def check(self, s, done, result):
-        assert not done or {"README", "errors", "stats.json"} <= set(result)
-        assert not done or json.loads(result["stats.json"])["requests"]["get"] > 0
+        if done:
+            names, (_, _, stats) = result
+            assert set(self.names) <= set(names)
+            assert json.loads(stats)["requests"]["get"] > 0
 
 
-HERE = {**SCENARIOS, "told": Told()}
+class Pieces(Create):
+    """A new block in three writes by a program that does not look whether they succeed."""
+
+    def act(self, s):
+        data, third, written = block(NEW), len(block(NEW)) // 3, 0
+        s.written = False
+        with open(s.path / "block_0_0", "wb", buffering=0) as f:
+            for at in (0, third, 2 * third):
+                with contextlib.suppress(OSError):
+                    written += os.pwrite(f.fileno(), data[at:at + third + (at > third) * 3], at)
+            s.written = written == len(data)
+
+    def check(self, s, done, result):
+        if s.written:
+            super().check(s, done, result)
+        else:
+            assert s.object(BLOCKS[0]) is None and not done
+
+
+HERE = {**SCENARIOS, "told": Told(), "pieces": Pieces()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -261,6 +286,7 @@ def test_a_mount_keeps_what_a_killed_one_left_whatever_fails(server, tmp_path, k
             m.unmount()
         with kit.Mount(bucket, tmp_path, cache=cache, name="after"):
             found = kept(cache)
+            assert len(found) == len(list((cache / "lost").glob("*.json"))), (kind, nth)
             assert found == want, (kind, nth, sorted(set(want) - set(found)), m.log())
             kit.wait_for(lambda: early in bucket.keys(f"{kit.PREFIX}{folder}/"), 20, "the block")
         assert bucket.get(early) == kit.npy(ARRAY)
