@@ -159,11 +159,13 @@ void cache_dir_drop_mount(int dir_fd, const struct cache_dir_salvage *salvage, c
         return;
     }
     bool empty = true;
+    errno = 0;
     for (struct dirent *e = cache_dir_next(d); e; e = cache_dir_next(d)) {
         if (strcmp(e->d_name, "lock") != 0)
             empty = (unlinkat(dirfd(d), e->d_name, 0) == 0 || errno == ENOENT) && empty;
+        errno = 0;
     }
-    if (empty)
+    if (empty && errno == 0)
         (void)unlinkat(dirfd(d), "lock", 0); /* last: until here the folder is recognisably ours */
     (void)closedir(d);
     (void)unlinkat(dir_fd, path, AT_REMOVEDIR);

@@ -100,7 +100,7 @@ static int commit_is_ours(struct commit_job *job, struct err *err)
     int r = store_head(w->fs->store, job->key, &stat, &why);
     if (r < 0 && r != -ENOENT) {
         *err = why;
-        return r;
+        return commit_store_code(r);
     }
     LOCK_SCOPE(&w->fs->mu);
     if (r < 0 || !writer_has_undecided_locked(w, stat.write_id))
@@ -394,8 +394,8 @@ static int commit_keep_held(struct commit_job *job, const char *reason, char *re
 {
     struct stage *s = job->w->stage;
     int r = commit_look(job, err); /* prepares the prefix */
-    if (r < 0 && r != -EINVAL && r != -EBADMSG)
-        return r; /* it cannot be told what the bytes are: the next mount looks again */
+    if (r < 0 && r != -EINVAL)
+        return r; /* it cannot be told what the bytes are: whoever salvages them looks again */
     char write_id[STORE_WRITE_ID_SIZE];
     stage_write_id(s, write_id);
     struct lost_note note = {.store_id = store_id(job->w->fs->store),
@@ -520,7 +520,7 @@ static void commit_try(struct writer *w)
     if (w->changes != changes || w->handles > 0)
         return; /* opened again meanwhile */
     w->tried = changes;
-    w->in_vain = in_vain;
+    w->in_vain = in_vain && !(r == -EBADMSG && w->lingers); /* what waits was never whole */
 }
 
 bool commit_left_behind(struct folder *d, const char *name, const struct place *place,

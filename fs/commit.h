@@ -13,6 +13,7 @@
  *   nothing, or only the npy header   nothing   EINVAL                wait to be opened again
  *   what was cut down to that         EINVAL    EINVAL                dropped: close has said so
  *   anything else                     EINVAL    EINVAL                dropped: close has said so
+ *   a block, without a usable header  EBADMSG   EBADMSG               kept, for fs/salvage.h
  *
  * What is not whole when the mount ends goes to the folder of fs/lost.h, marked as incomplete.
  *
@@ -28,9 +29,10 @@ enum commit_cause { COMMIT_FLUSH, COMMIT_SYNC, COMMIT_CLOSE, COMMIT_UNMOUNT };
 enum { COMMIT_WAITS = 1 };
 
 /* Stores what a writer holds under its own name, if its time has come. 0: stored, or nothing new;
- * COMMIT_WAITS; or -errno: -EINVAL for bytes that are no block of the matrix, -ESTALE or -EEXIST
- * when somebody else has written the name, -EPERM for a header that does not fit the blocks, or
- * what the store says. The reason is in `err` and, once, in the log. */
+ * COMMIT_WAITS; or -errno: -EINVAL for bytes that are no block of the matrix, -EBADMSG for those of
+ * a matrix without a usable header, -ESTALE or -EEXIST when somebody else has written the name,
+ * -EPERM for a header that does not fit the blocks, or what the store says. The reason is in `err`
+ * and, once, in the log. */
 int commit(struct writer *w, enum commit_cause cause, struct err *err);
 
 /* Stores what somebody has left behind, interrupted or done, under a name that `process` is about

@@ -27,7 +27,8 @@ void content_init(struct content *c);
 void content_fini(struct content *c);
 
 /* Looks at held bytes that are to have this place in a matrix with this head (NULL: without one).
- * Sets `c` up anew. 0; with the state CONTENT_WRONG -EINVAL, or -EIO or -ENOMEM. */
+ * Sets `c` up anew. 0; with the state CONTENT_WRONG -EINVAL, -EBADMSG (there is no usable
+ * head), -EIO or -ENOMEM. */
 int content_look(struct content *c, const struct stage_view *view, const struct place *place,
                  const struct head *head, struct err *err);
 

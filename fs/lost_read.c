@@ -70,7 +70,7 @@ static int lost_parse(const char *text, size_t len, struct lost_entry *ret)
         {"store", &ret->store_id},    {"key", &ret->key},           {"reason", &ret->reason},
         {"if_match", &ret->if_match}, {"write_id", &ret->write_id},
     };
-    int r = json_parse(text, len, &json, NULL);
+    int r = json_reread(text, len, &json); /* keys and reasons are of any bytes */
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(field); i++)
         r = lost_text(json, field[i].name, field[i].text);
     if (r < 0)

@@ -140,11 +140,17 @@ static bool op_registered(struct op *op)
 
 struct op *op_new(fuse_req_t req)
 {
-    struct op *op = calloc(1, sizeof(*op));
-    if (!op) {
+    struct op *op = op_try(req);
+    if (!op)
         (void)fuse_reply_err(req, ENOMEM);
+    return op;
+}
+
+struct op *op_try(fuse_req_t req)
+{
+    struct op *op = calloc(1, sizeof(*op));
+    if (!op)
         return NULL;
-    }
     op->req = req;
     op->waiter = fuse_req_ctx(req)->pid;
     op->registering = true;

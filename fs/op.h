@@ -23,8 +23,10 @@
 
 struct op;
 
-/* Takes over `req`. NULL when memory is short; the request has then been answered with ENOMEM. */
+/* Takes over `req`. NULL when memory is short; the request has then been answered with ENOMEM, or
+ * by op_try() not at all. */
 struct op *op_new(fuse_req_t req);
+struct op *op_try(fuse_req_t req);
 
 /* Claims the right to answer. True: answer op_req() with one fuse_reply_ call, then op_free().
  * False: an interrupt has answered; op_free() without a reply. */

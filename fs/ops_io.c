@@ -142,13 +142,14 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
         .w = n->writer, .size = size, .owner = fi->lock_owner, .mapped = fi->writepage};
     struct stage *s = stage_ref(job->w->stage);
     ops_write_begin(job);
-    job->op = op_new(req);
+    job->op = op_try(req);
     if (job->op) {
         stage_write(s, data, size, (uint64_t)off, job->mapped, ops_written, job);
     } else {
         stage_note_failure(s, -ENOMEM);
         ops_write_end(job);
         free(job);
+        (void)fuse_reply_err(req, ENOMEM);
     }
     stage_unref(s);
 }

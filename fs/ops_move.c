@@ -227,7 +227,7 @@ static int ops_refuse_directory(struct ops_job *job, struct err *err)
     found_drop(&f);
     if (is_dir)
         return -EXDEV;
-    if (r == -EIO || r == -ENOMEM)
+    if (r == -EIO || r == -ENOMEM || r == -EMFILE || r == -ENFILE)
         return r;
     err_clear(err);
     return 0;

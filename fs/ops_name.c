@@ -135,12 +135,13 @@ static void ops_truncate(fuse_req_t req, fuse_ino_t ino, struct writer *w, off_t
         w->changes++;
     }
     struct stage *s = stage_ref(w->stage);
-    *t = (struct ops_truncate){.op = op_new(req), .ino = ino};
+    *t = (struct ops_truncate){.op = op_try(req), .ino = ino};
     if (t->op) {
         stage_truncate(s, (uint64_t)size, ops_truncated, t);
     } else {
         stage_note_failure(s, -ENOMEM);
         free(t);
+        (void)fuse_reply_err(req, ENOMEM);
     }
     stage_unref(s);
 }

@@ -581,16 +581,16 @@ static void ops_open_writer(fuse_req_t req, struct node *n, int flags)
     pid_t process = writer_process(tid);
     struct handle *h = NULL;
     bool gone;
-    if (process < 0) {
-        (void)fuse_reply_err(req, fs_errno(process));
-        return;
-    }
     {
         LOCK_SCOPE(&fs->mu);
         gone = !n->writer->linked;
-        if (!gone)
+        if (!gone && process >= 0)
             h = ops_writer_handle_locked(n, flags, process);
         resolve_unreserve_locked(n, tid); /* what it held, the handle holds now */
+    }
+    if (process < 0) {
+        (void)fuse_reply_err(req, fs_errno(process));
+        return;
     }
     if (gone) {
         ops_submit(&(struct ops_call){.req = req,

@@ -60,6 +60,8 @@ static int salvage_header(struct salvage_file *f)
     r = header_store(&h, &f->head);
     header_fini(&h);
     f->head_only = r == 0;
+    if (r < 0)
+        buf_clear(&f->head); /* a part of it */
     return r == -ENOMEM ? r : r == 0;
 }
 

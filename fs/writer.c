@@ -406,8 +406,11 @@ pid_t writer_process(pid_t tid)
     (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
     CLEANUP(closep) int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (n < 0)
-        return errno == ENOENT || errno == ESRCH ? 0 : -errno;
+    if (n < 0) {
+        bool gone = errno == ENOENT || errno == ESRCH;
+        bool hidden = errno == EACCES || errno == EPERM; /* /proc of other users, with hidepid=1 */
+        return gone || hidden ? 0 : -errno;
+    }
     text[n] = '\0';
     const char *at = strstr(text, "\nTgid:");
     return at ? (pid_t)strtol(at + 6, NULL, 10) : 0;

@@ -136,8 +136,8 @@ void writer_clear_locked(struct folder *d, pid_t process);
 /* Calls fn for each writer, linked or not, with a reference held and without the lock. */
 void writer_each(struct fs *fs, void (*fn)(struct writer *w, void *arg), void *arg);
 
-/* The process that a thread belongs to; 0 when it has gone; or -errno: whose doing something is
- * then cannot be told, and nothing ought to be done that depends on it. */
+/* The process that a thread belongs to; 0 when it has gone, or the system does not tell this mount
+ * of it; or -errno when it could not be asked: nothing ought to be done then that depends on it. */
 pid_t writer_process(pid_t tid);
 
 #endif

@@ -193,11 +193,21 @@ __attribute__((constructor)) static void json_begin(void)
 }
 
 /* cJSON notes the place of its last error in a global, which nobody reads. */
-static struct cJSON *json_parse_tree(const char *text, size_t len, const char **ret_end)
+static int json_parse_tree(const char *text, size_t len, struct cJSON **ret, const char **ret_end)
 {
     static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
     LOCK_SCOPE(&mu);
-    return cJSON_ParseWithLengthOpts(text, len, ret_end, false);
+    json_is_short = false;
+    *ret = cJSON_ParseWithLengthOpts(text, len, ret_end, false);
+    if (!*ret)
+        return json_is_short ? -ENOMEM : -EBADMSG;
+    return 0;
+}
+
+int json_reread(const char *text, size_t len, struct cJSON **ret)
+{
+    const char *end = NULL;
+    return json_parse_tree(text, len, ret, &end);
 }
 
 int json_parse(const char *text, size_t len, struct cJSON **ret, struct err *err)
@@ -209,14 +219,13 @@ int json_parse(const char *text, size_t len, struct cJSON **ret, struct err *err
             return r;
     }
     const char *end = text;
-    json_is_short = false;
-    CLEANUP(json_freep) struct cJSON *item = json_parse_tree(text, len, &end);
-    if (!item && json_is_short)
-        return err_set(err, -ENOMEM, "out of memory");
-    if (!item)
-        return err_set(err, -EBADMSG, "JSON: byte %zu: not what may stand here",
-                       (size_t)(end - text));
-    int r = json_check_end(text, len, (size_t)(end - text), err);
+    CLEANUP(json_freep) struct cJSON *item = NULL;
+    int r = json_parse_tree(text, len, &item, &end);
+    if (r == -EBADMSG)
+        return err_set(err, r, "JSON: byte %zu: not what may stand here", (size_t)(end - text));
+    if (r < 0)
+        return err_set(err, r, "out of memory");
+    r = json_check_end(text, len, (size_t)(end - text), err);
     if (r < 0)
         return r;
     *ret = TAKE(item);

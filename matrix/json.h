@@ -27,6 +27,9 @@ enum {
  * with cJSON_Delete(). */
 int json_parse(const char *text, size_t len, struct cJSON **ret, struct err *err);
 
+/* Reads back what cJSON has printed, in whose strings any bytes may be. 0, -ENOMEM or -EBADMSG. */
+int json_reread(const char *text, size_t len, struct cJSON **ret);
+
 /* Appends `item` on one line: {"a": [1, 2.5], "b": null}. 0; -EINVAL for what json_parse() would
  * refuse (an infinite number, deeper than JSON_DEPTH_MAX, raw text); or as buf_append(). */
 int json_print(const struct cJSON *item, struct buf *out);

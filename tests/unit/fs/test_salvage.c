@@ -80,6 +80,46 @@ static void salvage_forget(struct writer *w)
     lab_close(w);
 }
 
+/* Whole blocks, of both forms, whose close could not store them. */
+static void salvage_keeps_a_block_without_a_header(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct salvage s;
+    CLEANUP(buf_fini) struct buf block = lab_block(0, 0);
+    (void)lab_put_header(&lab, "A/");
+    struct writer *w[] = {
+        salvage_write(&lab, "A/", "block_0_0", block.data, block.len),
+        salvage_write(&lab, "A/", "block_0_1.raw", block.data + 128, block.len - 128),
+    };
+    folder_set_head(lab_folder(&lab, "A/"), NULL);
+    for (size_t i = 0; i < ARRAY_SIZE(w); i++)
+        lab_close(w[i]);
+    assert_int_equal(lab_lost(&lab), 0);
+    salvage_kill(&lab);
+    assert_int_equal(salvage_all(salvage_cache(&lab), &s), 0);
+    assert_int_equal(s.files, 2);
+    assert_int_equal(s.incomplete, 0);
+    assert_int_equal(s.left, 0);
+    assert_int_equal(lab_lost(&lab), 2);
+}
+
+/* In a Latin-1 name there are bytes that are no UTF-8. */
+static void salvage_keeps_a_file_of_any_name(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct salvage s;
+    (void)lab_put_text(&lab, "d/x", "");
+    struct writer *w = salvage_write(&lab, "d/", "caf\xe9", "text", 4);
+    salvage_kill(&lab);
+    salvage_forget(w);
+    assert_int_equal(salvage_all(salvage_cache(&lab), &s), 0);
+    assert_int_equal(s.files, 1);
+    struct lost_entry e = salvage_find(&lab, "d/caf\xe9");
+    assert_int_equal(recover_retry(lab.store, salvage_cache(&lab), e.name, false, &lab.err), 0);
+}
+
 static void salvage_keeps_what_was_being_written(void **state)
 {
     (void)state;
@@ -252,6 +292,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(salvage_keeps_what_was_being_written),
+        cmocka_unit_test(salvage_keeps_a_block_without_a_header),
+        cmocka_unit_test(salvage_keeps_a_file_of_any_name),
         cmocka_unit_test(salvage_passes_over_what_is_stored),
         cmocka_unit_test(salvage_knows_a_put_that_took_effect),
         cmocka_unit_test(salvage_passes_over_broken_journals),
