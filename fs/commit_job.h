@@ -32,14 +32,13 @@ struct commit_job {
 int commit_look(struct commit_job *job, struct err *err);
 
 /* Whether they are a whole file, then. */
-/* What an error of the store is to a commit, which says EINVAL of a file that can never be stored.
- */
+bool commit_is_whole(const struct commit_job *job);
+
+/* An error of the store, as a commit says it: EINVAL is of a file that can never be stored. */
 static inline int commit_store_code(int r)
 {
     return r == -EINVAL ? -EIO : r;
 }
-
-bool commit_is_whole(const struct commit_job *job);
 
 /* Whether a header may be stored; 0, or -errno. */
 int commit_check_header(struct commit_job *job, struct err *err);
