@@ -111,36 +111,54 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         .req = req, .pool = ops_fs(req)->names, .fn = ops_opendir_job, .ino = ino});
 }
 
-static void ops_add_local(void *arg, const char *name, struct folder *child)
+/* The names that no listing has: each a letter, the name, a NUL. */
+struct ops_extra {
+    struct handle *h;
+    int code; /* -ENOMEM: one is missing */
+};
+
+static void ops_add_extra(struct ops_extra *x, const char *letter, const char *name)
 {
-    struct handle *h = arg;
-    struct listing_entry e;
-    (void)child;
-    if (listing_find(h->listing, name, &e) ||
-        (h->node->dir->path[0] == '\0' && strcmp(name, ".bmfs") == 0))
-        return;
-    if (buf_puts(&h->extra, "d") == 0)
-        (void)buf_append(&h->extra, name, strlen(name) + 1);
+    struct buf *to = &x->h->extra;
+    int r = buf_reserve(to, strlen(name) + 2);
+    if (r == 0)
+        r = buf_puts(to, letter);
+    if (r == 0)
+        r = buf_append(to, name, strlen(name) + 1);
+    if (r == -ENOMEM) /* what is too much is left out */
+        x->code = r;
 }
 
-/* Gathers, once for a handle, the names that no listing has: each a letter, the name, a NUL. */
-static void ops_gather_extra(struct fs *fs, struct handle *h)
+static void ops_add_local(void *arg, const char *name, struct folder *child)
+{
+    struct ops_extra *x = arg;
+    struct listing_entry e;
+    (void)child;
+    if (!listing_find(x->h->listing, name, &e) &&
+        (x->h->node->dir->path[0] != '\0' || strcmp(name, ".bmfs") != 0))
+        ops_add_extra(x, "d", name);
+}
+
+/* Gathers them once for a handle. 0 or -ENOMEM. */
+static int ops_gather_extra(struct fs *fs, struct handle *h)
 {
     LOCK_SCOPE(&fs->mu); /* a read that was interrupted may be at it still */
     if (h->extra_done)
-        return;
-    h->extra_done = true;
+        return 0;
+    struct ops_extra x = {.h = h};
     struct folder *d = h->node->dir;
     const char *name = NULL;
-    for (size_t i = 0; (name = virtual_name(d->path, i)); i++) {
-        if (buf_puts(&h->extra, "v") == 0)
-            (void)buf_append(&h->extra, name, strlen(name) + 1);
-    }
-    folder_each_local_locked(d, ops_add_local, h);
+    for (size_t i = 0; (name = virtual_name(d->path, i)); i++)
+        ops_add_extra(&x, "v", name);
+    folder_each_local_locked(d, ops_add_local, &x);
     for (struct writer *w = d->writers; w; w = w->next) {
-        if (w->place.kind == PLACE_SCRATCH && buf_puts(&h->extra, "s") == 0)
-            (void)buf_append(&h->extra, w->name, strlen(w->name) + 1);
+        if (w->place.kind == PLACE_SCRATCH)
+            ops_add_extra(&x, "s", w->name);
     }
+    if (x.code < 0)
+        buf_clear(&h->extra);
+    h->extra_done = x.code == 0;
+    return x.code;
 }
 
 /* Finds or makes the node of an entry, counts it as looked up, and says how long it holds. */
@@ -218,11 +236,18 @@ static bool ops_page_add(struct ops_page *p, const struct ops_entry *e, off_t ne
             node_stat_locked(f.node, &param.attr);
         }
     }
+    if (f.node && buf_reserve(&p->nodes, sizeof(param.ino)) < 0) {
+        found_drop(&f); /* the name alone, then: the kernel looks it up */
+        f = (struct found){0};
+        param.ino = 0;
+    }
     size_t n = fuse_add_direntry_plus(p->req, p->data + p->used, room, e->name, &param, next);
-    if (n > room || (f.node && buf_append(&p->nodes, &param.ino, sizeof(param.ino)) < 0)) {
+    if (n > room) {
         found_drop(&f);
         return false;
     }
+    if (f.node)
+        (void)buf_append(&p->nodes, &param.ino, sizeof(param.ino));
     p->used += n;
     return true;
 }
@@ -271,20 +296,20 @@ static const char *ops_entry_name(struct ops_page *p, const struct listing_entry
     return place_file_name(head && !head->bad ? &head->header : NULL, e->name, file);
 }
 
-/* Adds names that are in no listing. True: all of them fitted. */
-static bool ops_page_extra(struct ops_page *p, size_t entries, off_t at)
+/* Adds names that are in no listing, as many as fit. 0 or -ENOMEM. */
+static int ops_page_extra(struct ops_page *p, size_t entries, off_t at)
 {
     struct handle *h = p->h;
-    ops_gather_extra(h->node->fs, h);
+    int r = ops_gather_extra(h->node->fs, h);
     off_t number = OPS_DIR_ENTRIES + (off_t)entries;
-    for (size_t i = 0; i < h->extra.len; i += strlen(h->extra.data + i) + 1, number++) {
+    for (size_t i = 0; r == 0 && i < h->extra.len; i += strlen(h->extra.data + i) + 1, number++) {
         if (number < at)
             continue;
         struct ops_entry e = {.name = h->extra.data + i + 1, .is_dir = h->extra.data[i] == 'd'};
         if (!ops_page_add(p, &e, number + 1))
-            return false;
+            break;
     }
-    return true;
+    return r;
 }
 
 /* Fills a page from position `at` on. 0; -EAGAIN when the first entry has not come yet; -errno. */
@@ -303,8 +328,8 @@ static int ops_page_fill(struct ops_page *p, off_t at)
         if (r < 0)
             return r;
         if (r == 0) {
-            (void)ops_page_extra(p, listing_count(p->h->listing), at);
-            return 0;
+            r = ops_page_extra(p, listing_count(p->h->listing), at);
+            return p->used > 0 ? 0 : r; /* else the next page begins there */
         }
         struct ops_entry entry = {
             .name = ops_entry_name(p, &e, file), .is_dir = e.is_dir, .listed = &e};
