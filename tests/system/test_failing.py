@@ -140,7 +140,8 @@ def test_every_call_fails_once(mounted, name, kind):
         if misses == PATIENCE:
             break
     print(f"{name}: {hits} calls for {kind} failed, {failures} times it was told")
-    assert (hits >= 3 or kind == "system") and misses == PATIENCE  # list has no call of the system
+    least = 0 if kind == "system" else kit.many(3, 3, 1)  # list has no call of the system
+    assert hits >= least and misses == PATIENCE
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -201,7 +202,7 @@ def test_a_mount_begins_or_says_why_not(server, tmp_path, kind):
             break
         m.log_path.unlink()
     print(f"{failed} mounts did not begin, {began} did")
-    assert failed >= 3 and began >= PATIENCE
+    assert failed >= kit.many(3, 3, 1) and began >= PATIENCE
 
 
 ARRAY = np.arange(16.0).reshape(4, 4)
@@ -298,7 +299,7 @@ def test_a_mount_keeps_what_a_killed_one_left_whatever_fails(server, tmp_path, k
             break
         m.log_path.unlink()
     print(f"{failed} mounts did not begin, {began} did")
-    assert failed >= 3 and began >= PATIENCE
+    assert failed >= kit.many(3, 3, 1) and began >= PATIENCE
 
 
 @pytest.mark.parametrize("kind", KINDS)
