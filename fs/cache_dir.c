@@ -1,5 +1,7 @@
 #include "fs/cache_dir.h"
 
+#include "base/log.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -197,8 +199,13 @@ static int cache_dir_drop_dead_mounts(int dir_fd, const struct cache_dir_salvage
     for (struct dirent *e = cache_dir_next(d); e; e = cache_dir_next(d)) {
         CLEANUP(closep)
         int fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0 || !cache_dir_is_hex(e->d_name, CACHE_DIR_MOUNT_DIGITS))
+        if (!cache_dir_is_hex(e->d_name, CACHE_DIR_MOUNT_DIGITS))
             continue;
+        if (fd < 0) {
+            log_warn("cache", "mounts/%s: %s; what a mount may have left there waits for the next",
+                     e->d_name, errno_text(errno));
+            continue;
+        }
         CLEANUP(closep) int lock = cache_dir_lock_mount(fd, 0);
         if (lock >= 0)
             cache_dir_drop_mount(dir_fd, salvage, e->d_name);

@@ -100,7 +100,7 @@ static int commit_is_ours(struct commit_job *job, struct err *err)
     int r = store_head(w->fs->store, job->key, &stat, &why);
     if (r < 0 && r != -ENOENT) {
         *err = why;
-        return commit_store_code(r);
+        return r;
     }
     LOCK_SCOPE(&w->fs->mu);
     if (r < 0 || !writer_has_undecided_locked(w, stat.write_id))

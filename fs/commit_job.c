@@ -51,7 +51,7 @@ static int commit_check_blocks(struct commit_job *job, struct err *err)
     struct store_list list = {.prefix = prefix, .delimiter = '/'};
     int r = store_list(job->w->fs->store, &list, commit_see_block, &b, err);
     if (r < 0)
-        return commit_store_code(r);
+        return r;
     if (stored && b.blocks > 0)
         r = err_set(err, -EPERM, "shape, shard_sizes and dtype are fixed once blocks exist");
     else if (b.misfits > 0)
@@ -122,7 +122,6 @@ static int commit_send(struct commit_job *job, struct store_stat *ret_stat, stru
                             .crc32c = crc};
     (void)removal_wait(job->w->fs, job->key);
     r = store_put(job->w->fs->store, job->key, &body, &put, ret_stat, err);
-    r = commit_store_code(r);
     if (r == -EEXIST && job->or_same &&
         early_is_there(job->w->fs, job->key, job->content.prefix.len + len, crc, ret_stat)) {
         err_clear(err);

@@ -8,8 +8,6 @@
 #include "fs/early.h"
 #include "fs/writer.h"
 
-#include <errno.h>
-
 struct commit_job {
     struct writer *w;
     struct folder *dir; /* where to; a reference */
@@ -33,12 +31,6 @@ int commit_look(struct commit_job *job, struct err *err);
 
 /* Whether they are a whole file, then. */
 bool commit_is_whole(const struct commit_job *job);
-
-/* An error of the store, as a commit says it: EINVAL is of a file that can never be stored. */
-static inline int commit_store_code(int r)
-{
-    return r == -EINVAL ? -EIO : r;
-}
 
 /* Whether a header may be stored; 0, or -errno. */
 int commit_check_header(struct commit_job *job, struct err *err);

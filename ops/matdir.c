@@ -110,11 +110,12 @@ static int matdir_read_header(int dir, struct buf *text)
 }
 
 /* header_parse() drops what the presented form says of itself. */
-static bool matdir_says_inferred(const struct buf *text)
+static int matdir_look_inferred(struct matdir *m, const struct buf *text, struct err *err)
 {
     CLEANUP(json_freep) struct cJSON *root = NULL;
-    return json_parse(buf_text(text), text->len, &root, NULL) == 0 &&
-           cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(root, "inferred"));
+    int r = json_parse(buf_text(text), text->len, &root, err);
+    m->inferred = r == 0 && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(root, "inferred"));
+    return r;
 }
 
 int matdir_set_fill(struct matdir *m, struct number value, struct err *err)
@@ -156,7 +157,8 @@ static int matdir_load_header(struct matdir *m, struct err *err)
     r = header_parse(buf_text(&text), text.len, &m->header, err);
     if (r == 0)
         r = matdir_header_fill(m, err);
-    m->inferred = r == 0 && matdir_says_inferred(&text);
+    if (r == 0)
+        r = matdir_look_inferred(m, &text, err);
     return r < 0 ? err_prefix(err, r, "%s/%s", m->path, matdir_header) : 0;
 }
 
@@ -244,6 +246,8 @@ int matdir_check_header(const struct header *header, struct err *err)
     if (r == 0)
         r = header_parse(buf_text(&text), text.len, &again, &why);
     header_fini(&again);
+    if (r == -ENOMEM)
+        return err_errno(err, r, "the header");
     return r < 0 ? err_set(err, -EINVAL, "no header can say that: %s",
                            why.msg[0] ? why.msg : strerrordesc_np(-r))
                  : 0;

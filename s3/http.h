@@ -53,7 +53,7 @@ int http_new(const struct http_conf *conf, struct http **ret, struct err *err);
 
 /* 0 when a reply came, whatever its status; *reply is the caller's, to be freed with
  * http_reply_fini() in any case, and zeroed before. -EAGAIN: no reply, and whether the server acted
- * on the request is unknown. -ECANCELED after http_stop(). -EBADMSG, -EINVAL, -EIO, -ENOMEM; or
+ * on the request is unknown. -ECANCELED after http_stop(). -EBADMSG, -EIO, -ENOMEM; or
  * what the sink returned. */
 int http_call(struct http *http, const struct http_request *req, struct http_reply *reply,
               struct err *err);

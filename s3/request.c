@@ -103,7 +103,7 @@ int request_sign(struct request_signed *s, const struct request *req, int64_t no
     if (!s->creds->access_key)
         return 0;
     if (!sigv4_date((time_t)now_s, s->date))
-        return -EINVAL;
+        return -EIO; /* a clock beyond the year 9999 */
     request_header(s, "x-amz-date", s->date);
     request_header(s, "x-amz-content-sha256", s->payload);
     if (s->creds->session_token)

@@ -43,7 +43,7 @@ struct request_signed {
 };
 
 /* Builds the URL and all headers as of `now_s` (since 1970). Credentials without an access key give
- * a request that is not signed. 0, -EINVAL, -EMSGSIZE, -ENOMEM. */
+ * a request that is not signed. 0, -EIO for a clock that no date can say, -EMSGSIZE, -ENOMEM. */
 int request_sign(struct request_signed *s, const struct request *req, int64_t now_s,
                  struct sigv4_key *key);
 

@@ -35,9 +35,9 @@ static const struct {
     {"QuotaExceeded", {-ENOSPC, S3_ERRNO_FIX_NONE, NULL}},
     {"XMinioStorageFull", {-ENOSPC, S3_ERRNO_FIX_NONE, NULL}},
     {"KeyTooLongError", {-ENAMETOOLONG, S3_ERRNO_FIX_NONE, NULL}},
-    {"InvalidURI", {-EINVAL, S3_ERRNO_FIX_NONE, NULL}},
-    {"InvalidObjectName", {-EINVAL, S3_ERRNO_FIX_NONE, NULL}},
-    {"XMinioInvalidObjectName", {-EINVAL, S3_ERRNO_FIX_NONE, NULL}},
+    {"InvalidURI", {-EIO, S3_ERRNO_FIX_NONE, NULL}},
+    {"InvalidObjectName", {-EIO, S3_ERRNO_FIX_NONE, NULL}},
+    {"XMinioInvalidObjectName", {-EIO, S3_ERRNO_FIX_NONE, NULL}},
     {"InvalidObjectState",
      {-EIO, S3_ERRNO_FIX_NONE, "the object is in an archive: have it restored"}},
     /* the body was damaged or cut on its way: the same call may work */
@@ -119,8 +119,6 @@ int s3_errno_curl(int curl_code)
     case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9, for example */
     case CURLE_BAD_CONTENT_ENCODING:
         return -EBADMSG;
-    case CURLE_URL_MALFORMAT:
-        return -EINVAL;
     default:
         return -EIO;
     }

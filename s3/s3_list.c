@@ -140,7 +140,7 @@ int s3_list(struct client *client, const struct store_list *list, _Atomic bool *
     CLEANUP(s3_list_fini) struct s3_list l = {.list = list, .v1 = atomic_load(v1)};
     size_t len = list->start_after ? strlen(list->start_after) : 0;
     if (len > STORE_KEY_MAX)
-        return err_set(err, -EINVAL, "no key is as long as the one to start after");
+        return err_set(err, -ENAMETOOLONG, "no key is as long as the one to start after");
     memcpy(l.last, list->start_after ? list->start_after : "", len + 1);
     for (;;) {
         CLEANUP(s3_xml_page_fini) struct s3_xml_page page = {0};

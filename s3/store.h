@@ -18,7 +18,9 @@
  *   -ERANGE        get: the object ends at or before `off`
  *   -EACCES        the store refused the credentials or the right
  *   -ENXIO         no such bucket or directory
- *   -ENAMETOOLONG, -EINVAL   the key cannot be a key here
+ *   -ENAMETOOLONG  the key is longer than a key can be here
+ *   -EINVAL        the call makes no sense: an empty key, a write id that is none. Never what a
+ *                  server says of a request
  *   -EFBIG         put: larger than the store takes in one piece
  *   -ENOSPC        put: the store is full or a quota is reached
  *   -EROFS         put, del: the store was opened read-only

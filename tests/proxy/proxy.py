@@ -43,6 +43,7 @@ OWN = {
     "503": ("503 Slow Down", "", "SlowDown", "reduce your rate"),
     "503-after": ("503 Slow Down", "Retry-After: 1\r\n", "SlowDown", "reduce your rate"),
     "403-expired": ("403 Forbidden", "", "ExpiredToken", "the token has expired"),
+    "400-uri": ("400 Bad Request", "", "InvalidURI", "such a key cannot be"),
     "307": ("307 Temporary Redirect", "Location: http://127.0.0.1:9/elsewhere\r\n",
             "TemporaryRedirect", "ask another server"),
     "200-error": ("200 OK", "", "InternalError", "it failed after all"),

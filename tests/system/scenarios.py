@@ -149,15 +149,26 @@ class Make:
         pass
 
     def act(self, s):
+        s.written = False
         s.path.mkdir(exist_ok=True)
-        (s.path / "header.json").write_bytes(kit.header([4, 4], [2, 2]))
+        self.write_header(s, kit.header([4, 4], [2, 2]))
+
+    def write_header(self, s, text):
+        with open(s.path / "header.json", "wb", buffering=0) as f:
+            s.written = f.write(text) == len(text)
 
     def check(self, s, done, result):
         stored = s.object("header")
         assert stored == kit.header([4, 4], [2, 2]) or (not done and stored is None)
+        self.check_kept(s, done)
+
+    def check_kept(self, s, done):
+        if s.written and not done:
+            kit.wait_for(lambda: s.object("header") or f"{s.key}/header" in lost(s.mount), STEP_S,
+                         "its being kept")
 
 
-class Gather:
+class Gather(Make):
     """A header that comes after its blocks, which are then put in their places."""
 
     def prepare(self, s):
@@ -165,13 +176,15 @@ class Gather:
         (s.path / "block_0_1").write_bytes(block(OLD))
 
     def act(self, s):
-        (s.path / "header.json").write_bytes(kit.header([SIDE, 2 * SIDE], [SIDE, SIDE]))
+        s.written = False
+        self.write_header(s, kit.header([SIDE, 2 * SIDE], [SIDE, SIDE]))
 
     def check(self, s, done, result):
         early, stored = s.object("block_0_1"), s.object(BLOCKS[1])
         assert (early, stored) == (None, block(OLD)) or (not done and early == block(OLD))
         assert not done or s.object("header")
         assert not done or (s.path / "block_0_1").read_bytes() == block(OLD)
+        self.check_kept(s, done)
 
 
 class Publish(Overwrite):

@@ -9,7 +9,8 @@ import sys
 import kit
 import numpy as np
 import pytest
-from scenarios import BLOCKS, NEW, OLD, SCENARIOS, SIDE, TIMEOUT_S, Step, attempt, block, heals
+from scenarios import (BLOCKS, NEW, OLD, SCENARIOS, SIDE, STEP_S, TIMEOUT_S, Step, attempt, block,
+                       heals, lost)
 
 sys.path.insert(0, str(kit.ROOT / "tests/proxy"))
 
@@ -67,6 +68,24 @@ def test_every_request_fails_in_every_way(proxied, name):
             break
     print(f"{name}: {nth - 1} requests,", dict(hits))
     assert nth < NTH_MAX and all(hits[k] >= 1 for k in kinds), hits
+
+
+@pytest.mark.parametrize("what", ["put", "note", "list"])
+def test_a_request_that_the_store_takes_for_none_is_no_verdict_on_the_bytes(proxied, what):
+    """The error at close and the bytes in the recovery folder, however often it says so."""
+    mount, bucket, proxy = proxied
+    step = Step(mount, bucket, f"uri-{what}")
+    scenario = SCENARIOS["gather"]
+    scenario.prepare(step)
+    method, target = {"put": ("PUT", f"{step.name}/header"), "note": ("PUT", r"/\.bmfs/early/"),
+                      "list": ("GET", f"prefix=.*{step.name}/block$")}[what]
+    proxy.do("add", kind="400-uri", method=method, target=target, always=True)
+    done, result = attempt(scenario.act, step)
+    kit.wait_for(lambda: f"{step.key}/header" in lost(mount), STEP_S, "the header's being kept")
+    hits = proxy.do("clear")[0]
+    assert not done and result.errno == errno.EIO and hits >= 2, (result, hits)
+    assert "such a key cannot be" in mount.errors()
+    heals(scenario, step)
 
 
 def forget(mount):

@@ -37,6 +37,10 @@ static void errno_of_replies(void **state)
         {403, "QuotaExceeded", -ENOSPC, S3_ERRNO_FIX_NONE},
         {507, "", -ENOSPC, S3_ERRNO_FIX_NONE},
         {400, "KeyTooLongError", -ENAMETOOLONG, S3_ERRNO_FIX_NONE},
+        /* a file system takes EINVAL for a verdict of its own on the bytes */
+        {400, "InvalidURI", -EIO, S3_ERRNO_FIX_NONE},
+        {400, "InvalidObjectName", -EIO, S3_ERRNO_FIX_NONE},
+        {400, "XMinioInvalidObjectName", -EIO, S3_ERRNO_FIX_NONE},
         {400, "RequestTimeout", -EAGAIN, S3_ERRNO_FIX_NONE},
         {403, "SlowDown", -EAGAIN, S3_ERRNO_FIX_NONE}, /* some servers throttle with 403 */
         {400, "BadDigest", -EAGAIN, S3_ERRNO_FIX_NONE},
@@ -75,7 +79,7 @@ static void errno_of_curl_codes(void **state)
         {CURLE_SEND_FAIL_REWIND, -EAGAIN},
         {CURLE_WEIRD_SERVER_REPLY, -EAGAIN},
         {CURLE_PEER_FAILED_VERIFICATION, -EIO},
-        {CURLE_URL_MALFORMAT, -EINVAL},
+        {CURLE_URL_MALFORMAT, -EIO},
         {CURLE_OUT_OF_MEMORY, -ENOMEM},
         {CURLE_TOO_MANY_REDIRECTS, -EIO},
     };
