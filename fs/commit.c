@@ -55,6 +55,25 @@ static int commit_begin(struct commit_job *job, struct writer *w, const struct c
     return r;
 }
 
+/* The same for its own name, but not while that is being removed: whoever does that waits until
+ * nobody holds the bytes, and who waits for it must not hold them. */
+static int commit_begin_own(struct commit_job *job, struct writer *w)
+{
+    for (;;) {
+        writer_wait_removed(w);
+        int r = commit_begin(job, w, NULL);
+        if (r < 0)
+            return r;
+        {
+            LOCK_SCOPE(&w->fs->mu);
+            if (!w->removing)
+                return 0;
+        }
+        stage_settle(w->stage, false);
+        commit_job_fini(job);
+    }
+}
+
 /* What the table in commit.h says: 1 store, 0 nothing to do now, COMMIT_WAITS, or the error. */
 enum { COMMIT_STORE = 2 };
 
@@ -297,6 +316,7 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
 {
     int error = 0;
     struct commit_job job;
+    writer_wait_removed(w);
     if (!commit_has_cause(w, &error))
         return 0;
     if (error < 0)
@@ -308,7 +328,7 @@ int commit(struct writer *w, enum commit_cause cause, struct err *err)
             stage_forgive(w->stage); /* who has been told */
         return r;
     }
-    r = commit_begin(&job, w, NULL);
+    r = commit_begin_own(&job, w);
     if (r == 0) {
         r = commit_held(&job, cause, err);
         stage_settle(w->stage, r == COMMIT_STORE);
@@ -337,7 +357,10 @@ static int commit_rename(struct commit_job *job, const struct commit_target *to,
         writer_unref_locked(old);
     }
     commit_done_locked(job, stat, "");
-    return writer_move_locked(w, to->dir, to->name, &job->place);
+    int r = writer_move_locked(w, to->dir, to->name, &job->place);
+    if (r == 0 && w->handles > 0)
+        writer_linger_locked(w, false); /* it was a scratch file; the caller has a reference */
+    return r;
 }
 
 static bool commit_is_scratch(struct writer *w)
@@ -359,11 +382,14 @@ static int commit_elsewhere(struct writer *w, const struct commit_target *to, bo
     struct commit_job job;
     int r = commit_begin(&job, w, to);
     if (r == 0) {
+        job.stays = !move && !commit_is_scratch(w) && stage_is_dirty(w->stage);
         r = move && commit_is_stored(w) ? -ESTALE : commit_check_writes(w, err);
         if (r == 0)
             r = commit_decide(&job, COMMIT_SYNC, err);
         if (r == COMMIT_STORE)
             r = commit_put(&job, ret_stat, err);
+        if (to->ret_size)
+            *to->ret_size = job.view.size;
         if (r == 0 && move)
             r = commit_rename(&job, to, ret_stat);
         stage_settle(w->stage, r == 0 && (move || commit_is_scratch(w)));
@@ -572,6 +598,7 @@ void commit_finish(struct writer *w, bool unmounting)
     bool dropped;
     bool open;
     unsigned changes;
+    writer_wait_removed(w);
     {
         LOCK_SCOPE(&w->fs->mu);
         changes = w->changes;

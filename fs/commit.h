@@ -52,6 +52,7 @@ struct commit_target {
     const struct place *place;
     const char *if_match; /* of what is there; NULL for whatever is */
     bool or_same;         /* the same bytes are there already: as good as stored */
+    uint64_t *ret_size;   /* NULL, or receives the size of the file whose bytes were stored */
 };
 
 /* Stores what a writer holds under another name, for link: the writer goes on as if nothing had

@@ -71,12 +71,13 @@ int commit_check_header(struct commit_job *job, struct err *err)
     return MIN(r, 0);
 }
 
-/* Keeps what was just stored as a version of the cache, so that the next reader finds it there. */
+/* Keeps what was just stored as a version of the cache, so that the next reader finds it there. Not
+ * the file of bytes that have yet to be stored elsewhere: its journal would explain nothing. */
 static void commit_adopt(struct commit_job *job, const struct store_stat *stat, uint32_t crc)
 {
     struct fs *fs = job->w->fs;
     struct cache_file *file = stage_file(job->w->stage);
-    if (fs->local || job->content.prefix.len > 0 || job->view.fd < 0 || file->fd < 0)
+    if (fs->local || job->stays || job->content.prefix.len > 0 || job->view.fd < 0 || file->fd < 0)
         return;
     objects_adopt(fs->objects, job->key, stat, crc, file);
     if (!file->name[0])

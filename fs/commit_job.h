@@ -23,6 +23,7 @@ struct commit_job {
     bool own;                   /* stores under the writer's own name */
     int early;                  /* blocks that came before this header */
     char note[EARLY_NOTE_SIZE]; /* of them; "" */
+    bool stays;                 /* the bytes are still to be stored under the writer's own name */
     bool or_same;               /* the same bytes may be there already */
 };
 

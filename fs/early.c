@@ -204,29 +204,44 @@ int early_remove(struct folder *d, const char *obj, const char *etag, struct err
     return 0;
 }
 
-/* Who has an early block open for writing goes on with the block. `stat`: the block as it was
- * stored, or NULL when nothing of the early one was. */
-static void early_move_writer_locked(struct writer *w, const struct place *place,
-                                     const struct store_stat *stat)
+/* Who has an early block open for writing goes on with the block. */
+static void early_move_writer_locked(struct writer *w, const struct place *place)
 {
-    struct folder *d = w->dir;
     CLEANUP(freep) char *name = strdup(w->name);
-    if (!name || writer_move_locked(w, d, name, place) < 0 || !stat)
-        return; /* its next store will meet the header, see early_is_late() */
-    (void)snprintf(w->if_match, sizeof(w->if_match), "%s", stat->etag);
-    (void)writer_describe_locked(w, "");
+    if (name)
+        (void)writer_move_locked(w, w->dir, name, place); /* else see early_is_late() */
+}
+
+/* What was moved, from which version to which. */
+struct early_move {
+    const char *name;
+    struct place from, to;
+    struct store_stat early, stored;
+};
+
+/* Whether a writer goes on from the very version that was moved: it has stored it, or was opened
+ * on it. Any other one, perhaps of the block itself, meets what is stored now as what it is:
+ * somebody else's. */
+static bool early_is_of_locked(const struct writer *w, const struct early_move *m)
+{
+    return strcmp(w->if_match, m->early.etag) == 0 ||
+           (m->early.write_id[0] && writer_has_undecided_locked(w, m->early.write_id));
 }
 
 /* Tells the mount that the file is a block now. Its writer may have been moved before. */
-static void early_moved(struct early *e, const char *name, const struct place *from,
-                        const struct place *to, const struct store_stat *stat)
+static void early_moved(struct early *e, const struct early_move *m)
 {
+    const char *name = m->name;
     LOCK_SCOPE(&e->dir->fs->mu);
-    struct writer *w = writer_find_locked(e->dir, name, from);
-    if (!w)
-        w = writer_find_locked(e->dir, name, to);
+    struct writer *w = writer_find_locked(e->dir, name, &m->from);
     if (w)
-        early_move_writer_locked(w, to, stat);
+        early_move_writer_locked(w, &m->to);
+    else
+        w = writer_find_locked(e->dir, name, &m->to);
+    if (w && early_is_of_locked(w, m)) {
+        (void)snprintf(w->if_match, sizeof(w->if_match), "%s", m->stored.etag);
+        (void)writer_describe_locked(w, "");
+    }
     node_moved_locked(&(struct node_move){
         .dir = e->dir, .obj = name, .name = name, .to_dir = e->dir, .to_name = name});
 }
@@ -249,27 +264,24 @@ static int early_put(struct early *e, struct writer *w, const char *name, const 
 static int early_settle_one(struct early *e, const struct listing_entry *entry, struct err *err)
 {
     char name[NAME_FILE_SIZE];
-    struct place to;
-    struct place from = {.kind = PLACE_PLAIN};
+    struct early_move m = {.name = name, .from = {.kind = PLACE_PLAIN}};
     struct writer *w = NULL;
-    struct store_stat early;
-    struct store_stat stored;
-    int r = early_place(e, entry, &to, name, err);
+    int r = early_place(e, entry, &m.to, name, err);
     if (r < 0)
         return r;
-    (void)stpcpy(from.obj, name);
-    r = writer_carry(e->dir, name, &from, &w, &early, err);
+    (void)stpcpy(m.from.obj, name);
+    r = writer_carry(e->dir, name, &m.from, &w, &m.early, err);
     if (r == -ENOENT) {
         err_clear(err);
         return 0; /* another mount was faster */
     }
     if (r < 0)
         return r;
-    r = early_put(e, w, name, &to, &stored, err);
+    r = early_put(e, w, name, &m.to, &m.stored, err);
     if (r == 0)
-        early_moved(e, name, &from, &to, &stored);
+        early_moved(e, &m);
     if (r == 0)
-        r = early_remove(e->dir, name, early.etag, err);
+        r = early_remove(e->dir, name, m.early.etag, err);
     commit_finish(w, false);
     writer_unref(w);
     return r;
@@ -284,7 +296,7 @@ static void early_move_writers(struct folder *d, const struct header *h)
     for (struct writer *w = d->writers; w; w = next) {
         next = w->next; /* a writer that moves becomes the first of the list */
         if (early_is(&w->place) && w->unseen && place_find(h, w->name, true, &place, NULL) == 0)
-            early_move_writer_locked(w, &place, NULL);
+            early_move_writer_locked(w, &place);
     }
 }
 

@@ -187,6 +187,13 @@ void folder_set_head(struct folder *d, struct head *head)
     head_unref(old);
 }
 
+void folder_drop_head_locked(struct folder *d)
+{
+    head_unref(TAKE(d->head));
+    d->head_sets++; /* what is learnt now is older */
+    d->kind = FOLDER_UNKNOWN;
+}
+
 double folder_hold(struct listing *l)
 {
     int64_t left = listing_good_until_ms(l) - clock_ms();

@@ -88,6 +88,9 @@ int folder_load_head(struct folder *d, int64_t age_ms, struct head **ret_head, s
 /* This mount has just stored, or removed, the header; `head` may be NULL. */
 void folder_set_head(struct folder *d, struct head *head);
 
+/* The directory has gone, or is another one: nothing is known of it any more. */
+void folder_drop_head_locked(struct folder *d);
+
 /* Lists the directory into `l`, which is ended whatever happens. Blocks. 0 or -errno. */
 int folder_run(struct folder *d, struct listing *l, struct err *err);
 

@@ -31,6 +31,8 @@ struct handle {
     struct head *head;       /* HANDLE_DIR: a reference, or NULL */
     struct buf extra;        /* HANDLE_DIR: names only this mount knows, each with its NUL */
     bool extra_done;
+    struct handle *again; /* HANDLE_DIR: a reference: what it reads since it last began anew */
+    bool begun, ended;    /* HANDLE_DIR: it was read; to its end */
 };
 
 /* A handle on a node, with a reference to it. Holds one reference. NULL when memory is short. */

@@ -64,6 +64,7 @@ struct node {
     int cached_opens;  /* handles that read through the page cache */
     int backing_opens; /* handles that read straight from a local file: never both */
     int32_t backing;   /* its backing id while backing_opens > 0 */
+    uint64_t unproved; /* serial of the object that gave pages before all of it was checked; or 0 */
 
     const char *etag; /* NODE_OBJECT: within `text` */
     char text[];      /* object name, NUL, ETag, NUL */

@@ -29,6 +29,7 @@ struct object {
     struct store_stat stat;
     int fd;            /* complete: cache or local store; -1 while it is a fill */
     struct fill *fill; /* NULL when fd is there */
+    uint64_t serial;   /* fixed */
 
     /* guarded by os->mu: */
     int refs;
@@ -46,6 +47,7 @@ struct objects {
     struct object *bucket[OBJECT_BUCKETS];
     struct object *newest, *oldest; /* idle */
     int idle;
+    uint64_t serials;             /* given out so far */
     struct object_latest *latest; /* direct-mapped */
     uint64_t
         damaged[OBJECT_DAMAGED]; /* direct-mapped: the ids of versions that failed their check */
@@ -315,6 +317,10 @@ static struct object *object_make(struct objects *os, const char *key,
     o->fd = -1;
     o->refs = 1;
     o->stat = *stat;
+    {
+        LOCK_SCOPE(&os->mu);
+        o->serial = ++os->serials;
+    }
     o->key = strdup(key);
     if (!o->key || cache_id(store_id(os->conf.store), key, stat->etag, o->id) < 0) {
         free(o->key);
@@ -609,6 +615,11 @@ int object_check(struct object *o, struct err *err)
     if (r == 0 && *slot == value)
         *slot = 0;
     return r;
+}
+
+uint64_t object_serial(const struct object *o)
+{
+    return o->serial;
 }
 
 int object_fd(struct object *o)

@@ -93,4 +93,7 @@ int object_all(struct object *o, struct err *err);
 /* A descriptor of the complete version, borrowed, or -1 while something is missing. */
 int object_fd(struct object *o);
 
+/* Tells one struct object from another of the same version, also from one that is gone: never 0. */
+uint64_t object_serial(const struct object *o);
+
 #endif

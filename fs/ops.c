@@ -46,6 +46,7 @@ void handle_free(struct handle *h)
     listing_unref(h->listing);
     head_unref(h->head);
     buf_fini(&h->extra);
+    handle_free(h->again);
     {
         LOCK_SCOPE(&h->node->fs->mu);
         *(h->newer ? &h->newer->older : &h->node->fs->handles) = h->older;
@@ -58,6 +59,8 @@ void handle_free(struct handle *h)
 
 void handle_free_all(struct fs *fs)
 {
+    for (struct handle *h = fs->handles; h; h = h->older)
+        h->again = NULL; /* it is in the list, too */
     while (fs->handles)
         handle_free(fs->handles);
 }

@@ -31,6 +31,7 @@ static int ops_mkdir_locked(struct folder *d, const char *name, struct found *re
         return -ENOMEM;
     }
     folder_set_local_locked(child, true);
+    folder_drop_head_locked(child);
     child->kind = FOLDER_PLAIN;
     child->head_ms = clock_ms();
     folder_seen_locked(child);
@@ -146,7 +147,7 @@ static void ops_rmdir_job(void *arg)
         LOCK_SCOPE(&fs->mu);
         writer_clear_locked(child, process);
         folder_set_local_locked(child, false);
-        child->kind = FOLDER_UNKNOWN;
+        folder_drop_head_locked(child);
         child->node = NULL; /* dead for the kernel: one that is made again needs another */
         child->seen_ms = child->head_ms = 0;
         folder_changed_locked(job->node->dir, job->name);
@@ -172,49 +173,60 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 /* What was being written under a name that is removed. */
 enum ops_unlinked {
-    OPS_UNLINKED_NONE, /* nothing, or nothing that the process can see */
-    OPS_UNLINKED_ALL,  /* there is no more to the name than that */
-    OPS_UNLINKED_PART, /* it is stored, too */
-    OPS_UNLINKED_TRIED /* a try to store it may have taken effect: only its writer can tell */
+    OPS_UNLINKED_NONE,  /* nothing, or nothing that the process can see */
+    OPS_UNLINKED_ALL,   /* there is no more to the name than that */
+    OPS_UNLINKED_PART,  /* it is stored, too */
+    OPS_UNLINKED_TRIED, /* a try to store it may have taken effect: only its writer can tell */
+    OPS_UNLINKED_MOVED, /* it has got another name meanwhile */
 };
 
-/* Removes what is being written under a name, if the process can see it. Bytes that have lost a
- * race for the name are put aside all the same, and what has won stays: who lost has not seen it.
- */
+/* Takes the name from what is being written under it, if the process can see it: *ret, of which
+ * nothing more is stored until ops_unlink_end(). Bytes that have lost a race for the name are put
+ * aside all the same, and what has won stays: who lost has not seen it. */
 static enum ops_unlinked ops_unlink_writer(struct ops_job *job, const struct place *place,
-                                           struct writer **ret_tried)
+                                           struct writer **ret)
 {
     struct fs *fs = job->fs;
     struct writer *w = NULL;
-    enum ops_unlinked unlinked = OPS_UNLINKED_PART;
-    bool open;
-    bool lost;
     pid_t process = job->process;
     {
         LOCK_SCOPE(&fs->mu);
         w = writer_find_locked(job->node->dir, job->name, place);
         if (!w || !writer_is_visible_locked(w, process))
             return OPS_UNLINKED_NONE;
-        open = w->handles > 0;
-        lost = w->error < 0;
         writer_ref_locked(w);
-        writer_unlink_locked(w, !lost);
-        if (!lost)
-            writer_linger_locked(w, false);
+        writer_unlink_locked(w, false);
+        w->removing = w->error == 0;
     }
     stage_wait_settled(w->stage); /* what is being stored right now will have to be deleted */
-    if (!open && !lost)
-        stage_retire(w->stage);
+    *ret = w;
     LOCK_SCOPE(&fs->mu);
-    if (place->kind == PLACE_SCRATCH || w->unseen)
-        unlinked = OPS_UNLINKED_ALL;
-    if (unlinked == OPS_UNLINKED_ALL && writer_has_undecided_locked(w, NULL)) {
-        unlinked = OPS_UNLINKED_TRIED;
-        *ret_tried = w;
-    } else {
-        writer_unref_locked(w);
+    if (w->linked)
+        return OPS_UNLINKED_MOVED;
+    if (place->kind != PLACE_SCRATCH && !w->unseen)
+        return OPS_UNLINKED_PART;
+    return writer_has_undecided_locked(w, NULL) ? OPS_UNLINKED_TRIED : OPS_UNLINKED_ALL;
+}
+
+/* The name is gone, or it could not be removed: then its writer goes on as if nobody had tried. */
+static void ops_unlink_end(struct writer *w, bool gone)
+{
+    bool retire = false;
+    {
+        LOCK_SCOPE(&w->fs->mu);
+        if (w->removing && gone) {
+            writer_unlink_locked(w, true);
+            writer_linger_locked(w, false);
+            retire = w->handles == 0;
+        } else if (w->removing) {
+            writer_relink_locked(w);
+        }
+        w->removing = false;
+        (void)pthread_cond_broadcast(&w->fs->released);
     }
-    return unlinked;
+    if (retire)
+        stage_retire(w->stage);
+    writer_unref(w);
 }
 
 /* The version that whoever removes a name has seen: what this mount has stored there last, or what
@@ -347,17 +359,20 @@ static void ops_unlink_job(void *arg)
         LOCK_SCOPE(&job->fs->mu);
         r = resolve_place_locked(d, job->name, false, &place, &err);
     }
-    struct writer *tried = NULL;
-    enum ops_unlinked unlinked = r == 0 ? ops_unlink_writer(job, &place, &tried) : OPS_UNLINKED_ALL;
-    if (r == 0 && unlinked != OPS_UNLINKED_ALL) {
+    struct writer *w = NULL;
+    enum ops_unlinked unlinked = r == 0 ? ops_unlink_writer(job, &place, &w) : OPS_UNLINKED_ALL;
+    if (unlinked == OPS_UNLINKED_MOVED) {
+        r = -ESTALE; /* the kernel looks for the name once more */
+    } else if (r == 0 && unlinked != OPS_UNLINKED_ALL) {
+        struct writer *tried = unlinked == OPS_UNLINKED_TRIED ? w : NULL;
         r = place.kind == PLACE_SCRATCH ? -ENOENT : ops_unlink_stored(job, &place, tried, &err);
         if (r == -ENOENT && unlinked != OPS_UNLINKED_NONE)
             r = 0;
         if (r == 0)
             ops_keep_dirs(job->fs, d);
     }
-    if (tried)
-        writer_unref(tried);
+    if (w)
+        ops_unlink_end(w, r == 0);
     if (r < 0 && r != -ENOENT && r != -ESTALE && r != -EINTR)
         ops_refuse(r, "remove", d, job->name, &err);
     ops_job_err(job, r);

@@ -128,7 +128,7 @@ static int ops_create_writer_locked(struct ops_job *job, const struct ops_spot *
         if (spot->place.kind == PLACE_SCRATCH)
             writer_linger_locked(w, true);
     }
-    w->handles++;
+    writer_open_locked(w);
     *ret = w;
     return 0;
 }

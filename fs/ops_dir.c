@@ -39,28 +39,6 @@ struct ops_page {
     struct buf nodes; /* nodeids that count a look-up: to be undone if the page is not sent */
 };
 
-static void ops_reply_dir(struct ops_job *job, struct listing *l, struct head *head)
-{
-    struct fs *fs = job->fs;
-    struct handle *h = NULL;
-    {
-        LOCK_SCOPE(&fs->mu);
-        h = handle_new_locked(job->node, HANDLE_DIR);
-    }
-    if (!h) {
-        listing_unref(l);
-        head_unref(head);
-        ops_job_err(job, -ENOMEM);
-        return;
-    }
-    h->listing = l;
-    h->head = head;
-    struct wire_open open = {.fh = (uint64_t)(uintptr_t)h};
-    if (!op_take(job->op) || wire_reply_open(op_req(job->op), &open) < 0)
-        handle_free(h);
-    ops_job_free(job);
-}
-
 /* A matrix whose header is known is listed while the pages come in; of anything else one must have
  * seen all names to know what they mean. */
 static int ops_opendir_list(struct folder *d, struct listing **ret, struct head **ret_head,
@@ -87,21 +65,43 @@ static int ops_opendir_list(struct folder *d, struct listing **ret, struct head 
     return r;
 }
 
-static void ops_opendir_job(void *arg)
+/* Lists a directory, for a new handle. Blocks. */
+static int ops_list(struct node *n, struct handle **ret)
 {
-    struct ops_job *job = arg;
     struct listing *l = NULL;
     struct head *head = NULL;
     struct err err = {0};
-    int r = ops_opendir_list(job->node->dir, &l, &head, &err);
+    int r = ops_opendir_list(n->dir, &l, &head, &err);
     if (r == 0) {
-        ops_reply_dir(job, l, head);
-        return;
+        LOCK_SCOPE(&n->fs->mu);
+        *ret = handle_new_locked(n, HANDLE_DIR);
+        r = *ret ? 0 : -ENOMEM;
     }
+    if (r == 0) {
+        (*ret)->listing = l;
+        (*ret)->head = head;
+        return 0;
+    }
+    listing_unref(l);
     head_unref(head);
     if (r != -ENOENT)
-        (void)fs_refuse(r, "list", job->node->dir->path, &err);
-    ops_job_err(job, r);
+        (void)fs_refuse(r, "list", n->dir->path, &err);
+    return r;
+}
+
+static void ops_opendir_job(void *arg)
+{
+    struct ops_job *job = arg;
+    struct handle *h = NULL;
+    int r = ops_list(job->node, &h);
+    if (r < 0) {
+        ops_job_err(job, r);
+        return;
+    }
+    struct wire_open open = {.fh = (uint64_t)(uintptr_t)h};
+    if (!op_take(job->op) || wire_reply_open(op_req(job->op), &open) < 0)
+        handle_free(h);
+    ops_job_free(job);
 }
 
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -359,10 +359,12 @@ static void ops_readdir_free(struct ops_readdir *rd)
 static void ops_readdir_send(struct ops_readdir *rd, struct ops_page *p, int code)
 {
     struct fs *fs = rd->h->node->fs;
-    listing_note_use(rd->h->listing);
-    if (rd->plus) {
+    if (!rd->h->ended) /* who looks at each name does so while he reads the first time */
+        listing_note_use(rd->h->listing);
+    {
         LOCK_SCOPE(&fs->mu);
-        rd->h->node->dir->plus_count++;
+        rd->h->ended |= code == 0 && p->used == 0;
+        rd->h->node->dir->plus_count += rd->plus;
     }
     bool mine = op_take(rd->op);
     bool sent = mine && code == 0 && fuse_reply_buf(p->req, p->data, p->used) == 0;
@@ -400,19 +402,74 @@ static void ops_readdir_run(void *arg)
     buf_fini(&p.nodes);
 }
 
+static void ops_readdir_refuse(struct ops_readdir *rd, int code)
+{
+    if (op_take(rd->op))
+        (void)fuse_reply_err(op_req(rd->op), fs_errno(code));
+    ops_readdir_free(rd);
+}
+
+/* Lists the directory anew for a handle that is read from its beginning again, and reads that. */
+static void ops_readdir_anew(void *arg)
+{
+    struct ops_readdir *rd = arg;
+    struct handle *anew = NULL;
+    struct handle *old = rd->h;
+    int r = op_interrupted(rd->op) ? -EINTR : ops_list(old->node, &anew);
+    if (!anew) {
+        ops_readdir_refuse(rd, r);
+        return;
+    }
+    {
+        LOCK_SCOPE(&old->node->fs->mu);
+        struct handle *again = old->again;
+        old->again = anew;
+        anew->refs++; /* the one of this read */
+        anew->begun = true;
+        anew = again;
+        rd->h = old->again;
+    }
+    handle_free(anew);
+    handle_free(old);
+    ops_readdir_run(rd);
+}
+
+/* What a handle reads now; with *ret_anew, what it has is from before and too old to begin with. A
+ * reference. */
+static struct handle *ops_dir_current(struct handle *h, off_t off, bool *ret_anew)
+{
+    LOCK_SCOPE(&h->node->fs->mu);
+    struct handle *now = h->again ? h->again : h;
+    bool good = h->node->fs->conf.immutable || clock_ms() <= listing_good_until_ms(now->listing);
+    *ret_anew = off == 0 && now->begun && !good;
+    now->begun = true;
+    now = *ret_anew ? h : now;
+    now->refs++;
+    return now;
+}
+
 static void ops_readdir_start(fuse_req_t req, size_t size, off_t off, struct handle *h, bool plus)
 {
+    bool anew = false;
     struct ops_readdir *rd = malloc(sizeof(*rd));
     if (!rd) {
         (void)fuse_reply_err(req, ENOMEM);
         return;
     }
-    handle_ref(h);
-    *rd = (struct ops_readdir){.op = op_new(req), .h = h, .size = size, .off = off, .plus = plus};
-    if (rd->op)
-        ops_readdir_run(rd);
-    else
+    *rd = (struct ops_readdir){.op = op_new(req),
+                               .h = ops_dir_current(h, off, &anew),
+                               .size = size,
+                               .off = off,
+                               .plus = plus};
+    if (!rd->op) {
         ops_readdir_free(rd);
+    } else if (!anew) {
+        ops_readdir_run(rd);
+    } else {
+        int r = pool_submit(h->node->fs->names, ops_readdir_anew, rd);
+        if (r < 0)
+            ops_readdir_refuse(rd, r);
+    }
 }
 
 void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)

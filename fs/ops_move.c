@@ -344,9 +344,10 @@ static void ops_reply_linked(struct ops_job *job, const struct ops_target *t,
 }
 
 static int ops_link_store(const struct ops_source *s, const struct ops_target *t,
-                          struct store_stat *ret_stat, struct err *err)
+                          struct store_stat *ret_stat, uint64_t *ret_size, struct err *err)
 {
     struct commit_target to = ops_target_of(t, STORE_ABSENT);
+    to.ret_size = ret_size;
     return commit_to(s->w, &to, ret_stat, err);
 }
 
@@ -357,6 +358,7 @@ static void ops_link_job(void *arg)
     struct ops_source s = {0};
     struct ops_target t;
     struct store_stat stat;
+    uint64_t size = 0; /* of what was stored: the file may have changed since */
     int r = ops_link_source(job, &s, &err);
     if (r == 0 && !s.w)
         r = ops_source_object(&s, job->node->text, &err);
@@ -365,8 +367,7 @@ static void ops_link_job(void *arg)
     if (r == 0 && t.place.kind == PLACE_SCRATCH)
         r = -EPERM;
     if (r == 0)
-        r = ops_link_store(&s, &t, &stat, &err);
-    uint64_t size = r == 0 ? stage_size(s.w->stage) : 0;
+        r = ops_link_store(&s, &t, &stat, &size, &err);
     ops_source_drop(job->fs, &s);
     if (r == 0) {
         ops_reply_linked(job, &t, &stat, size);

@@ -47,7 +47,7 @@ struct handle *ops_writer_handle_locked(struct node *n, int flags, pid_t process
     h->writes = ops_wants_writing(flags);
     h->process = process;
     writer_ref_locked(w);
-    w->handles++;
+    writer_open_locked(w);
     if (h->writes)
         writer_note_process_locked(w, process);
     return h;
@@ -59,6 +59,19 @@ void ops_writer_close(struct fs *fs, struct handle *h)
     handle_free(h);
     LOCK_SCOPE(&fs->mu);
     commit_release_locked(w);
+}
+
+/* Whether the kernel may keep the pages that it has of a node. All that was fetched is checked when
+ * the last of it has come: pages from before are right then. Those of a transfer that never came so
+ * far, or turned out to be damaged, are not; and with pages from elsewhere the kernel would not ask
+ * for all, and nothing be checked. */
+static bool ops_pages_hold_locked(struct node *n, struct object *o)
+{
+    uint64_t from = n->unproved;
+    uint64_t serial = object_serial(o);
+    bool complete = object_fd(o) >= 0;
+    n->unproved = complete ? 0 : serial;
+    return from == serial || (complete && from == 0);
 }
 
 /* Chooses how reads of a version get their bytes and counts the handle accordingly: the kernel
@@ -82,7 +95,7 @@ static void ops_back(struct handle *h, struct wire_open *open)
         return;
     }
     n->cached_opens++;
-    open->keep_cache = true;
+    open->keep_cache = ops_pages_hold_locked(n, s->object);
 }
 
 static void ops_source_close(struct handle *h)
@@ -93,6 +106,8 @@ static void ops_source_close(struct handle *h)
         struct node *n = h->node;
         if (!h->backed) {
             n->cached_opens--;
+            if (n->unproved == object_serial(h->source.object) && object_fd(h->source.object) >= 0)
+                n->unproved = 0;
         } else if (--n->backing_opens == 0) {
             broker_backing_close(fs->broker, n->backing);
             n->backing = 0;
@@ -617,6 +632,19 @@ static void ops_open_writer(fuse_req_t req, struct node *n, int flags)
         ops_writer_close(fs, h);
 }
 
+/* Callers whom this mount cannot tell apart, for they are of another pid namespace: the node that
+ * was set aside for one of them, who opens a stored file for writing, may be found by another one,
+ * who only reads it and is to have a snapshot. */
+static bool ops_is_for_another(struct node *n, pid_t tid, bool writes)
+{
+    LOCK_SCOPE(&n->fs->mu);
+    const struct writer *w = n->writer;
+    if (tid != 0 || writes || w->unseen || w->place.kind == PLACE_SCRATCH)
+        return false;
+    resolve_unreserve_locked(n, tid);
+    return true;
+}
+
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct fs *fs = ops_fs(req);
@@ -631,6 +659,8 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     if (writes && n->kind == NODE_VIRTUAL) {
         (void)fuse_reply_err(req, EACCES);
+    } else if (n->kind == NODE_WRITER && ops_is_for_another(n, tid, writes)) {
+        (void)fuse_reply_err(req, ESTALE); /* the retry finds what is stored */
     } else if (n->kind == NODE_WRITER) {
         ops_open_writer(req, n, fi->flags);
     } else if (writes && n->kind == NODE_HEADER) {

@@ -73,8 +73,8 @@ void resolve_reserve_locked(struct node *n, const struct place *place, pid_t tid
                               .until_ms = clock_ms() + RESOLVE_RESERVE_MS};
     n->refs++;
     if (n->kind == NODE_WRITER) {
-        n->writer->handles++; /* so that it is not let go before the retry */
         writer_ref_locked(n->writer);
+        writer_open_locked(n->writer); /* so that it is not let go before the retry */
     }
     n->fs->reservations = r;
 }

@@ -216,20 +216,24 @@ static int stage_do_file(int fd, const struct stage_change *c)
     return stage_do_allocate(fd, c);
 }
 
+/* Bytes of a file of which a change failed are never taken for a whole file. */
+static void stage_mark_journal_locked(struct stage *s)
+{
+    if (s->journal && s->dirty)
+        journal_set_dirty(s->journal, s->error < 0 ? &(struct extent){0} : &s->written);
+}
+
 /* Keeps the journal of a change that was made. */
 static int stage_keep_journal_locked(struct stage *s)
 {
-    int r = 0;
     if (!s->about || s->file.fd < 0)
         return 0;
     bool sent = s->about->write_id[0];
     s->about->write_id[0] = '\0'; /* these are other bytes than were sent */
     if (s->journal && sent)
         journal_set_about(s->journal, s->about);
-    if (!s->journal)
-        r = journal_new(s->conf->cache, &s->file, s->about, &s->journal);
-    if (r == 0)
-        journal_set_dirty(s->journal, &s->written);
+    int r = s->journal ? 0 : journal_new(s->conf->cache, &s->file, s->about, &s->journal);
+    stage_mark_journal_locked(s);
     return r;
 }
 
@@ -277,10 +281,12 @@ static int stage_apply(struct stage *s, const struct stage_change *c)
         fd = s->file.fd;
     }
     r = stage_do_file(fd, c);
-    if (r < 0)
-        return r;
     LOCK_SCOPE(&s->mu);
-    return stage_note_locked(s, c, end);
+    if (r == 0)
+        r = stage_note_locked(s, c, end);
+    if (r < 0 && c->kind != STAGE_ALLOCATE)
+        s->dirty = true; /* a part of it may have been done: see stage_forgive() */
+    return r;
 }
 
 static void stage_say_full(int code)
@@ -306,15 +312,16 @@ static void stage_begin_locked(struct stage *s, const struct stage_change *c)
 /* A change that its caller asked for was not made. */
 static void stage_note_failure_locked(struct stage *s, const struct stage_change *c, int code)
 {
-    if (s->error == 0 && c->kind != STAGE_ALLOCATE)
-        s->error = code;
+    if (s->error < 0 || c->kind == STAGE_ALLOCATE)
+        return;
+    s->error = code;
+    stage_mark_journal_locked(s);
 }
 
 void stage_note_failure(struct stage *s, int code)
 {
-    static const struct stage_change change = {.kind = STAGE_WRITE};
     LOCK_SCOPE(&s->mu);
-    stage_note_failure_locked(s, &change, code);
+    stage_note_failure_locked(s, &(struct stage_change){.kind = STAGE_WRITE}, code);
 }
 
 /* Applies one change that has begun, and answers it. */
@@ -325,8 +332,10 @@ static void stage_do(struct stage *s, const struct stage_change *c)
     {
         LOCK_SCOPE(&s->mu);
         s->busy--;
-        if (c->kind == STAGE_TRUNCATE && c->off == 0)
+        if (r == 0 && c->kind == STAGE_TRUNCATE && c->off == 0) {
             s->error = 0;
+            stage_mark_journal_locked(s);
+        }
         if (r < 0)
             stage_note_failure_locked(s, c, r);
         s->changing--;

@@ -223,6 +223,19 @@ void writer_unlink_locked(struct writer *w, bool drop)
         writer_delink_locked(w);
 }
 
+void writer_relink_locked(struct writer *w)
+{
+    if (!w->linked && !w->dropped && !writer_find_locked(w->dir, w->name, &w->place))
+        writer_link_locked(w);
+}
+
+void writer_wait_removed(struct writer *w)
+{
+    LOCK_SCOPE(&w->fs->mu);
+    while (w->removing)
+        (void)pthread_cond_wait(&w->fs->released, &w->fs->mu);
+}
+
 void writer_linger_locked(struct writer *w, bool on)
 {
     if (w->lingers == on)
@@ -248,8 +261,17 @@ int writer_move_locked(struct writer *w, struct folder *dir, const char *name,
     struct folder *old = w->dir;
     w->dir = folder_ref_locked(dir);
     folder_unref_locked(old);
-    writer_link_locked(w);
+    if (!w->dropped) /* else it was unlinked while its bytes were stored; who found it wrote in vain
+                      */
+        writer_link_locked(w);
     return writer_describe_locked(w, "");
+}
+
+void writer_open_locked(struct writer *w)
+{
+    w->handles++;
+    if (w->place.kind != PLACE_SCRATCH)
+        writer_linger_locked(w, false);
 }
 
 void writer_note_process_locked(struct writer *w, pid_t process)

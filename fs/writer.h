@@ -33,11 +33,13 @@ struct writer {
     struct place place; /* where the bytes belong */
     struct node *node;  /* the kernel's, or NULL */
     int refs;
-    int handles;                    /* open files, and creations that are about to be */
-    bool linked;                    /* found by its name */
-    bool unseen;                    /* no version of it is in the store yet */
-    bool dropped;                   /* unlinked or given up: nothing is stored any more */
-    bool lingers;                   /* a reference of its own: it has bytes that are nowhere else */
+    int handles;   /* open files, and creations that are about to be */
+    bool linked;   /* found by its name */
+    bool unseen;   /* no version of it is in the store yet */
+    bool removing; /* its name is being removed: nothing is stored meanwhile */
+    bool dropped;  /* unlinked or given up: nothing is stored any more */
+    bool lingers;  /* a reference of its own: nobody has it open, and its bytes are nowhere else; a
+                      scratch file, as long as it has its name */
     char if_match[STORE_ETAG_SIZE]; /* what is to be replaced; STORE_ABSENT: nothing */
     char undecided_id[WRITER_UNDECIDED_MAX][STORE_WRITE_ID_SIZE]; /* the latest, anywhere in it */
     int undecided;  /* tries since the last one that succeeded */
@@ -91,8 +93,18 @@ struct writer *writer_find_locked(struct folder *d, const char *name, const stru
 /* No longer found by its name. With `drop`, nothing of it is stored any more. */
 void writer_unlink_locked(struct writer *w, bool drop);
 
+/* Found again, unless another one has the name by now or it has been dropped. */
+void writer_relink_locked(struct writer *w);
+
+/* Waits while its name is being removed. Blocks, no longer than the store is waited for. */
+void writer_wait_removed(struct writer *w);
+
 /* Keeps the writer although nobody has it open, for its bytes are nowhere else; or lets it go. */
 void writer_linger_locked(struct writer *w, bool on);
+
+/* One more open file, of somebody who has a reference. What waited to be completed waits no more:
+ * the last close decides anew. */
+void writer_open_locked(struct writer *w);
 
 /* Another name and place, after a rename; the node keeps its number. 0 or -ENOMEM. */
 int writer_move_locked(struct writer *w, struct folder *dir, const char *name,

@@ -112,6 +112,28 @@ def test_a_flipped_bit_on_the_way_is_an_error_and_never_data(proxied):
     assert hits > 0
 
 
+@pytest.mark.parametrize("name", ["block_0_0", "block_0_0.raw"])
+def test_what_was_read_before_the_error_is_not_served_after_it(proxied, tmp_path, name):
+    """The kernel has pages of a damaged transfer; the next one is whole."""
+    mount, bucket, proxy = proxied
+    value = np.arange(1024.0 * 1024).reshape(1024, 1024)
+    want = value.tobytes() if name.endswith("raw") else kit.npy(value)
+    errors = 0
+    with kit.Mount(bucket, tmp_path) as writer:
+        for nth in range(1, 1 + kit.many(6, 24)):
+            step = Step(mount, bucket, f"pages-{name}-{nth}")
+            bucket.put(f"{step.key}/header", kit.header([1024, 1024], [1024, 1024]))
+            (writer.path / step.name / name).write_bytes(want)
+            proxy.do("add", kind="flip", method="GET", target=f"{step.name}/0_", nth=nth % 3 + 1)
+            done, result = attempt((step.path / name).read_bytes)
+            proxy.do("clear")
+            assert not done or result == want
+            errors += not done
+            done, result = attempt((step.path / name).read_bytes)
+            assert done and result == want
+    assert errors > 0
+
+
 def test_a_flipped_bit_in_what_others_wrote_is_an_error_too(proxied, server, tmp_path):
     """Their objects have no CRC-32C; the server's ETags are MD5 sums. Of each other matrix the
     mount is new, and has yet to find that out."""

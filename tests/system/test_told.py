@@ -54,6 +54,63 @@ def key(name):
     return f"{kit.PREFIX}{name}"
 
 
+def test_a_directory_that_is_read_again_from_its_beginning_is_listed_anew(shop):
+    mount, bucket, _ = shop
+    bucket.put(key("d/a"), b"x")
+    fd = os.open(mount.path / "d", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        assert os.listdir(fd) == ["a"]
+        bucket.put(key("d/b"), b"y")
+        bucket.delete(key("d/a"))
+        kit.wait_for(lambda: os.listdir(fd) == ["b"], 5, "what others have stored")
+        assert os.listdir(fd) == ["b"] and os.listdir(fd) == ["b"]
+        with pytest.raises(FileNotFoundError):
+            (mount.path / "d/a").stat()
+    finally:
+        os.close(fd)
+
+
+def test_a_directory_made_anew_knows_nothing_of_the_matrix_that_was_there(shop):
+    mount, bucket, _ = shop
+    kit.put_matrix(bucket, "A", np.eye(4), (2, 2))
+    fd = os.open(mount.path / "A", os.O_RDONLY | os.O_DIRECTORY)  # the mount remembers it
+    try:
+        assert (mount.path / "A/block_0_0").exists()
+        for name in bucket.keys(key("A/")):
+            bucket.delete(name)
+        kit.wait_for(lambda: not (mount.path / "A").exists(), 5, "its being gone")
+        (mount.path / "A").mkdir()
+        (mount.path / "A/notes.txt").write_bytes(b"x")
+        assert bucket.get(key("A/notes.txt")) == b"x"
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("how", ["refused", "no-delete", "slow"])
+def test_a_failed_unlink_takes_nothing_from_who_writes(shop, tmp_path, how):
+    """Its close stores what it wrote, also when it comes while the store is still being asked."""
+    mount, bucket, proxy = shop
+    bucket.put(key("f"), b"old bytes")
+    other = kit.Mount(bucket, tmp_path, "--no-delete", name="kept") if how == "no-delete" else mount
+    with other if how == "no-delete" else contextlib.nullcontext():
+        path = other.path / "f"
+        with failing(proxy, "silent" if how == "slow" else "403-expired", method="DELETE"):
+            fd = os.open(path, os.O_RDWR)
+            os.write(fd, b"NEW")
+            said = []
+            remover = threading.Thread(target=lambda: said.append(told(os.unlink, path)))
+            remover.start()
+            if how == "slow":
+                kit.wait_for(lambda: any(t[0] == "DELETE" for t in proxy.do("trace")), 5, "it")
+            else:
+                remover.join()
+            assert told(os.close, fd) == 0
+            kit.wait_for(lambda: bucket.get(key("f")) == b"NEW bytes", 10, "what was closed")
+            remover.join()
+        assert said[0] in (errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE), said
+        assert path.read_bytes() == b"NEW bytes"
+
+
 def test_close_of_a_file_that_was_opened_again_tells_what_is_not_stored(shop):
     """The job of the last close tries once more, beside whoever has opened the file again."""
     mount, bucket, proxy = shop

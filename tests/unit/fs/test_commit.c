@@ -619,6 +619,7 @@ static void commit_to_stores_nothing_after_a_write_that_failed(void **state)
 struct commit_thread {
     struct writer *w;
     int code;
+    uint64_t size;
     _Atomic pid_t tid;
     pthread_t thread;
 };
@@ -630,6 +631,40 @@ static void *commit_thread_run(void *arg)
     t->tid = gettid();
     t->code = commit(t->w, COMMIT_SYNC, &err);
     return NULL;
+}
+
+static void *commit_thread_link(void *arg)
+{
+    struct commit_thread *t = arg;
+    struct err err = {0};
+    struct store_stat stat;
+    struct place place = {.kind = PLACE_PLAIN, .obj = "p"};
+    struct commit_target to = {
+        .dir = t->w->dir, .name = "p", .place = &place, .ret_size = &t->size};
+    t->code = commit_to(t->w, &to, &stat, &err);
+    return NULL;
+}
+
+/* The file is cut while its bytes are on their way to another name. */
+static void commit_to_tells_the_size_of_what_was_stored(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    (void)lab_put_header(&lab, "A/");
+    struct commit_thread t = {.w = commit_create(&lab, "A/", ".bm-1-block_0_0")};
+    LAB_ANSWER(cut);
+    commit_write(t.w, COMMIT_ALL);
+    uint64_t size = stage_size(t.w->stage);
+    remote_shut(lab.store, REMOTE_PUT);
+    assert_int_equal(pthread_create(&t.thread, NULL, commit_thread_link, &t), 0);
+    assert_true(remote_wait(lab.store, 1));
+    stage_truncate(t.w->stage, 0, lab_answer_change, &cut);
+    remote_open(lab.store);
+    (void)pthread_join(t.thread, NULL);
+    assert_int_equal(t.code, 0);
+    assert_int_equal(t.size, size);
+    assert_int_equal(lab_wait(&cut), 0);
+    lab_close(t.w);
 }
 
 static void commit_thread_start(struct commit_thread *t, struct writer *w)
@@ -744,6 +779,7 @@ int main(void)
         cmocka_unit_test(commit_to_gives_finished_bytes_another_name),
         cmocka_unit_test(commit_move_takes_the_writer_along),
         cmocka_unit_test(commit_to_reports_what_fails),
+        cmocka_unit_test(commit_to_tells_the_size_of_what_was_stored),
         cmocka_unit_test(commit_to_stores_nothing_after_a_write_that_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

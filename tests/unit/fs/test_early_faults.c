@@ -212,6 +212,52 @@ static void early_block_is_carried_while_the_mount_ends(void **state)
     writer_unref(c);
 }
 
+/* An early block that another mount has stored is that one's: who makes one of its name, or goes on
+ * from an older version of it, is told. */
+static void early_block_of_others_is_not_replaced_by_who_has_not_seen_it(void **state)
+{
+    (void)state;
+    for (int older = 0; older < 2; older++) {
+        LAB(lab, 0);
+        struct writer *w = early_start(&lab, 0, 2);
+        assert_int_equal(older ? commit(w, COMMIT_FLUSH, &lab.err) : 0, 0);
+        CLEANUP(buf_fini) struct buf theirs = lab_block(1, 2);
+        struct store_body body = {.head = theirs.data, .head_len = theirs.len, .fd = -1};
+        assert_int_equal(store_put(lab.store, EARLY_KEY, &body, &(struct store_put){0}, NULL, NULL),
+                         0);
+        (void)lab_put_header(&lab, "A/");
+        assert_int_equal(folder_load(lab_folder(&lab, "A/"), -1, &lab.err), 0);
+        assert_int_equal(early_settle(lab_folder(&lab, "A/"), &lab.err), 0);
+        CLEANUP(buf_fini) struct buf ours = lab_block(0, 2);
+        assert_int_equal(lab_write(w, ours.data, ours.len, 0), 0);
+        assert_int_equal(commit(w, COMMIT_FLUSH, &lab.err), -ESTALE);
+        assert_true(early_is_stored(&lab));
+        lab_close(w);
+        assert_int_equal(lab_lost(&lab), 1);
+    }
+}
+
+/* The same of one who makes the block itself, while it is on its way to its place. */
+static void early_block_on_its_way_is_not_replaced_by_a_new_one(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    int code = 0;
+    CLEANUP(buf_fini) struct buf block = lab_block(1, 2);
+    CLEANUP(buf_fini) struct buf other = lab_block(0, 2);
+    struct store_body body = {.head = block.data, .head_len = block.len, .fd = -1};
+    assert_int_equal(store_put(lab.store, EARLY_KEY, &body, &(struct store_put){0}, NULL, NULL), 0);
+    (void)lab_put_header(&lab, "A/");
+    assert_int_equal(folder_load(lab_folder(&lab, "A/"), -1, &lab.err), 0);
+    struct writer *w = lab_create(&lab, "A/", "block_1_2", &code);
+    assert_non_null(w);
+    assert_int_equal(lab_write(w, other.data, other.len, 0), 0);
+    assert_int_equal(early_settle(lab_folder(&lab, "A/"), &lab.err), 0);
+    assert_int_equal(commit(w, COMMIT_FLUSH, &lab.err), -ESTALE);
+    assert_true(early_is_stored(&lab));
+    lab_close(w);
+}
+
 /* bm recover retry of a header leaves the early blocks where nobody sees them. */
 static int early_first_lost(void *arg, const struct lost_entry *e)
 {
@@ -412,6 +458,8 @@ int main(void)
         cmocka_unit_test(early_block_between_the_check_and_early_header_is_noted),
         cmocka_unit_test(early_block_whose_way_to_its_place_failed_is_stored_there_later),
         cmocka_unit_test(early_block_that_was_refused_does_not_come_back),
+        cmocka_unit_test(early_block_of_others_is_not_replaced_by_who_has_not_seen_it),
+        cmocka_unit_test(early_block_on_its_way_is_not_replaced_by_a_new_one),
         cmocka_unit_test(early_blocks_are_not_hidden_by_a_recovered_header),
         cmocka_unit_test(early_block_is_not_recovered_to_where_nobody_sees_it),
         cmocka_unit_test(early_block_beside_a_header_does_not_count_as_stored),

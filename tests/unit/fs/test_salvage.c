@@ -104,6 +104,94 @@ static void salvage_keeps_a_block_without_a_header(void **state)
     assert_int_equal(lab_lost(&lab), 2);
 }
 
+/* One that was opened again after it had waited to be completed, and is whole now, though somebody
+ * else asks for its name. */
+static void salvage_keeps_a_block_that_waited_to_be_completed(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct salvage s;
+    CLEANUP(buf_fini) struct buf block = lab_block(0, 0);
+    (void)lab_put_header(&lab, "A/");
+    struct writer *w = salvage_write(&lab, "A/", "block_0_0", block.data, 128);
+    writer_note_process_locked(w, 1);
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        writer_ref_locked(w);
+    }
+    lab_close(w); /* its header alone */
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        writer_open_locked(w);
+    }
+    assert_int_equal(lab_write(w, block.data, block.len, 0), 0);
+    folder_set_head(lab_folder(&lab, "A/"), NULL);
+    struct writer *other = w;
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        w->handles--; /* the job of this close has yet to begin */
+        w->changes++;
+    }
+    assert_true(commit_left_behind(lab_folder(&lab, "A/"), "block_0_0", &w->place, 2));
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        assert_int_equal(writer_make_way_locked(&other, 2), 0);
+        assert_null(other);
+    }
+    commit_finish(w, false);
+    writer_unref(w);
+    salvage_kill(&lab);
+    assert_int_equal(salvage_all(salvage_cache(&lab), &s), 0);
+    assert_int_equal(s.files, 1);
+    assert_int_equal(s.incomplete, 0);
+}
+
+/* A change that failed: its file may be half of what it was to become. */
+static void salvage_takes_no_file_for_whole_of_which_a_write_failed(void **state)
+{
+    (void)state;
+    for (int anew = 0; anew < 2; anew++) {
+        LAB(lab, 0);
+        struct salvage s;
+        CLEANUP(buf_fini) struct buf block = lab_block(0, 0);
+        (void)lab_put_header(&lab, "A/");
+        struct writer *w = salvage_write(&lab, "A/", "block_0_0", block.data, block.len);
+        assert_int_equal(lab_write(w, "x", 1, INT64_MAX), -EFBIG);
+        assert_int_equal(lab_write(w, block.data, block.len, 0), 0);
+        if (anew) {
+            assert_int_equal(lab_truncate(w, 0), 0);
+            assert_int_equal(lab_write(w, block.data, block.len, 0), 0);
+        }
+        salvage_kill(&lab);
+        salvage_forget(w);
+        assert_int_equal(salvage_all(salvage_cache(&lab), &s), 0);
+        assert_int_equal(s.files, 1);
+        assert_int_equal(s.incomplete, !anew);
+    }
+}
+
+/* Bytes that have got another name, which somebody has removed again, and are still to be stored
+ * under their own. */
+static void salvage_keeps_what_was_linked_to_another_name(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct salvage s;
+    struct store_stat stat;
+    (void)lab_put_text(&lab, "d/x", "");
+    struct writer *w = salvage_write(&lab, "d/", "own", "text", 4);
+    struct place place = {.kind = PLACE_PLAIN, .obj = "other"};
+    struct commit_target to = {
+        .dir = lab_folder(&lab, "d/"), .name = "other", .place = &place, .if_match = STORE_ABSENT};
+    assert_int_equal(commit_to(w, &to, &stat, &lab.err), 0);
+    assert_string_equal(lab_text(&lab, "d/other"), "text");
+    salvage_kill(&lab);
+    assert_int_equal(salvage_all(salvage_cache(&lab), &s), 0);
+    assert_int_equal(s.files, 1);
+    assert_false(salvage_find(&lab, "d/own").incomplete);
+    salvage_forget(w);
+}
+
 /* In a Latin-1 name there are bytes that are no UTF-8. */
 static void salvage_keeps_a_file_of_any_name(void **state)
 {
@@ -293,6 +381,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(salvage_keeps_what_was_being_written),
         cmocka_unit_test(salvage_keeps_a_block_without_a_header),
+        cmocka_unit_test(salvage_keeps_a_block_that_waited_to_be_completed),
+        cmocka_unit_test(salvage_takes_no_file_for_whole_of_which_a_write_failed),
+        cmocka_unit_test(salvage_keeps_what_was_linked_to_another_name),
         cmocka_unit_test(salvage_keeps_a_file_of_any_name),
         cmocka_unit_test(salvage_passes_over_what_is_stored),
         cmocka_unit_test(salvage_knows_a_put_that_took_effect),

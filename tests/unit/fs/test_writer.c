@@ -240,6 +240,26 @@ static void writer_refuses_what_no_key_can_be(void **state)
     assert_int_equal(d->writer_count, 0);
 }
 
+/* A rename that goes on although its caller was interrupted, and has removed the old name since. */
+static void writer_that_was_dropped_is_not_found_after_a_move(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    int code = 0;
+    (void)lab_put_text(&lab, "d/x", "");
+    struct writer *w = lab_create(&lab, "d/", "a.tmp", &code);
+    assert_non_null(w);
+    struct place place = {.kind = PLACE_PLAIN, .obj = "b"};
+    {
+        LOCK_SCOPE(&lab.fs->mu);
+        writer_unlink_locked(w, true);
+        assert_int_equal(writer_move_locked(w, w->dir, "b", &place), 0);
+        assert_null(writer_find_locked(w->dir, "b", &place));
+        assert_int_equal(w->dir->writer_count, 0);
+    }
+    lab_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +272,7 @@ int main(void)
         cmocka_unit_test(writer_lingers_until_it_is_let_go),
         cmocka_unit_test(writer_each_visits_all_while_they_go),
         cmocka_unit_test(writer_refuses_what_no_key_can_be),
+        cmocka_unit_test(writer_that_was_dropped_is_not_found_after_a_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
