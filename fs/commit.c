@@ -135,6 +135,10 @@ static int commit_put_signed(struct commit_job *job, struct store_stat *ret_stat
     int r = random_hex(job->write_id, sizeof(job->write_id));
     if (r == 0)
         r = commit_sign(job);
+    {
+        LOCK_SCOPE(&job->w->fs->mu);
+        memcpy(job->w->sending_id, job->write_id, sizeof(job->write_id));
+    }
     return r < 0 ? r : commit_put(job, ret_stat, err);
 }
 
@@ -241,8 +245,11 @@ static int commit_held(struct commit_job *job, enum commit_cause cause, struct e
         return r;
     r = commit_put_own(job, &stat, err);
     if (r < 0)
-        return commit_conflict(job->w, r, err);
+        r = commit_conflict(job->w, r, err);
     LOCK_SCOPE(&job->w->fs->mu);
+    job->w->sending_id[0] = '\0';
+    if (r < 0)
+        return r;
     commit_done_locked(job, &stat, job->write_id);
     return COMMIT_STORE;
 }

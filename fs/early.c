@@ -219,13 +219,38 @@ struct early_move {
     struct store_stat early, stored;
 };
 
-/* Whether a writer goes on from the very version that was moved: it has stored it, or was opened
- * on it. Any other one, perhaps of the block itself, meets what is stored now as what it is:
- * somebody else's. */
+/* Whether a writer goes on from the very version that was moved: it has stored it, perhaps without
+ * knowing yet, or was opened on it. Any other one, perhaps of the block itself, meets what is
+ * stored now as what it is: somebody else's. */
 static bool early_is_of_locked(const struct writer *w, const struct early_move *m)
 {
+    const char *id = m->early.write_id;
     return strcmp(w->if_match, m->early.etag) == 0 ||
-           (m->early.write_id[0] && writer_has_undecided_locked(w, m->early.write_id));
+           (id[0] && (writer_has_undecided_locked(w, id) || strcmp(w->sending_id, id) == 0));
+}
+
+static struct writer *early_writer_locked(struct early *e, const struct early_move *m)
+{
+    struct writer *w = writer_find_locked(e->dir, m->name, &m->from);
+    return w ? w : writer_find_locked(e->dir, m->name, &m->to);
+}
+
+/* Asks for the write id of what is moved, where that may tell whose it is. */
+static int early_ask_id(struct early *e, struct early_move *m, struct err *err)
+{
+    struct store_stat stat;
+    {
+        LOCK_SCOPE(&e->dir->fs->mu);
+        const struct writer *w = early_writer_locked(e, m);
+        if (m->early.write_id[0] || !w ||
+            (!w->sending_id[0] && !writer_has_undecided_locked(w, NULL)))
+            return 0;
+    }
+    CLEANUP(freep) char *key = fs_key(e->dir->fs, e->dir->path, m->name);
+    int r = key ? store_head(e->dir->fs->store, key, &stat, err) : -ENOMEM;
+    if (r == 0 && strcmp(stat.etag, m->early.etag) == 0)
+        m->early = stat;
+    return r;
 }
 
 /* Tells the mount that the file is a block now. Its writer may have been moved before. */
@@ -233,11 +258,9 @@ static void early_moved(struct early *e, const struct early_move *m)
 {
     const char *name = m->name;
     LOCK_SCOPE(&e->dir->fs->mu);
-    struct writer *w = writer_find_locked(e->dir, name, &m->from);
-    if (w)
+    struct writer *w = early_writer_locked(e, m);
+    if (w && w->place.kind == m->from.kind)
         early_move_writer_locked(w, &m->to);
-    else
-        w = writer_find_locked(e->dir, name, &m->to);
     if (w && early_is_of_locked(w, m)) {
         (void)snprintf(w->if_match, sizeof(w->if_match), "%s", m->stored.etag);
         (void)writer_describe_locked(w, "");
@@ -271,6 +294,11 @@ static int early_settle_one(struct early *e, const struct listing_entry *entry, 
         return r;
     (void)stpcpy(m.from.obj, name);
     r = writer_carry(e->dir, name, &m.from, &w, &m.early, err);
+    if (r == 0) {
+        r = early_ask_id(e, &m, err);
+        if (r < 0)
+            writer_unref(w);
+    }
     if (r == -ENOENT) {
         err_clear(err);
         return 0; /* another mount was faster */

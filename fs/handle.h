@@ -7,6 +7,8 @@
 #include "fs/view.h"
 #include "fs/writer.h"
 
+#include <stdatomic.h>
+
 enum handle_kind {
     HANDLE_SOURCE, /* one version of an object, or a view of it */
     HANDLE_TEXT,   /* bytes in memory: header.json, files of the mount's own */
@@ -22,17 +24,21 @@ struct handle {
 
     struct view_source source; /* HANDLE_SOURCE: a reference */
     bool backed;               /* HANDLE_SOURCE: reads go straight to the local file */
-    struct buf text;           /* HANDLE_TEXT */
-    struct writer *writer;     /* HANDLE_WRITER: a reference, counted in `handles` */
-    bool writes;               /* HANDLE_WRITER: opened for writing */
-    pid_t process;             /* HANDLE_WRITER: that opened it */
+    _Atomic bool drops;    /* HANDLE_SOURCE: the kernel was told to drop what it has of the node,
+                              and has not read since */
+    uint64_t dropped;      /* HANDLE_SOURCE: with it, what node->unproved was then */
+    bool proved;           /* HANDLE_SOURCE: with it, all of the object was there and checked */
+    struct buf text;       /* HANDLE_TEXT */
+    struct writer *writer; /* HANDLE_WRITER: a reference, counted in `handles` */
+    bool writes;           /* HANDLE_WRITER: opened for writing */
+    pid_t process;         /* HANDLE_WRITER: that opened it */
 
     struct listing *listing; /* HANDLE_DIR: a reference */
     struct head *head;       /* HANDLE_DIR: a reference, or NULL */
     struct buf extra;        /* HANDLE_DIR: names only this mount knows, each with its NUL */
     bool extra_done;
     struct handle *again; /* HANDLE_DIR: a reference: what it reads since it last began anew */
-    bool begun, ended;    /* HANDLE_DIR: it was read; to its end */
+    off_t read_to;        /* HANDLE_DIR: the position up to which it was read; -1: not at all */
 };
 
 /* A handle on a node, with a reference to it. Holds one reference. NULL when memory is short. */

@@ -126,6 +126,9 @@ struct handle *ops_writer_handle_locked(struct node *n, int flags, pid_t process
 struct wire_open ops_writer_open(const struct fs *fs, struct handle *h);
 void ops_writer_close(struct fs *fs, struct handle *h);
 
+/* A handle has been read whose open told the kernel to drop its pages: handle->drops. */
+void ops_pages_dropped(struct handle *h);
+
 /* A directory that was emptied here stays until rmdir, and so do those above it. */
 void ops_keep_dirs(struct fs *fs, struct folder *d);
 

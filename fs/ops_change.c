@@ -180,46 +180,52 @@ enum ops_unlinked {
     OPS_UNLINKED_MOVED, /* it has got another name meanwhile */
 };
 
-/* Takes the name from what is being written under it, if the process can see it: *ret, of which
- * nothing more is stored until ops_unlink_end(). Bytes that have lost a race for the name are put
- * aside all the same, and what has won stays: who lost has not seen it. */
+/* Finds what is being written under a name, if the process can see it: *ret, of which nothing more
+ * is stored until ops_unlink_end(). Bytes that have lost a race for the name are put aside all the
+ * same, and what has won stays: who lost has not seen it. */
 static enum ops_unlinked ops_unlink_writer(struct ops_job *job, const struct place *place,
                                            struct writer **ret)
 {
     struct fs *fs = job->fs;
     struct writer *w = NULL;
+    struct folder *d = job->node->dir;
     pid_t process = job->process;
+    (void)writer_wait_place(d, job->name, place);
     {
         LOCK_SCOPE(&fs->mu);
-        w = writer_find_locked(job->node->dir, job->name, place);
+        w = writer_find_locked(d, job->name, place);
         if (!w || !writer_is_visible_locked(w, process))
             return OPS_UNLINKED_NONE;
+        if (w->removing)
+            return OPS_UNLINKED_MOVED; /* somebody was faster */
         writer_ref_locked(w);
-        writer_unlink_locked(w, false);
-        w->removing = w->error == 0;
+        w->removing = true;
     }
     stage_wait_settled(w->stage); /* what is being stored right now will have to be deleted */
     *ret = w;
     LOCK_SCOPE(&fs->mu);
-    if (w->linked)
+    if (writer_find_locked(d, job->name, place) != w)
         return OPS_UNLINKED_MOVED;
     if (place->kind != PLACE_SCRATCH && !w->unseen)
         return OPS_UNLINKED_PART;
     return writer_has_undecided_locked(w, NULL) ? OPS_UNLINKED_TRIED : OPS_UNLINKED_ALL;
 }
 
-/* The name is gone, or it could not be removed: then its writer goes on as if nobody had tried. */
-static void ops_unlink_end(struct writer *w, bool gone)
+/* The name is gone, or it could not be removed: then its writer goes on as if nobody had tried. So
+ * does one that has got another name after all. */
+static void ops_unlink_end(struct ops_job *job, const struct place *place, struct writer *w,
+                           bool gone)
 {
     bool retire = false;
     {
         LOCK_SCOPE(&w->fs->mu);
-        if (w->removing && gone) {
-            writer_unlink_locked(w, true);
+        bool lost = w->error < 0; /* its bytes are being put aside, or will be */
+        gone = gone && writer_find_locked(job->node->dir, job->name, place) == w;
+        if (gone)
+            writer_unlink_locked(w, !lost);
+        if (gone && !lost) {
             writer_linger_locked(w, false);
             retire = w->handles == 0;
-        } else if (w->removing) {
-            writer_relink_locked(w);
         }
         w->removing = false;
         (void)pthread_cond_broadcast(&w->fs->released);
@@ -372,7 +378,7 @@ static void ops_unlink_job(void *arg)
             ops_keep_dirs(job->fs, d);
     }
     if (w)
-        ops_unlink_end(w, r == 0);
+        ops_unlink_end(job, &place, w, r == 0);
     if (r < 0 && r != -ENOENT && r != -ESTALE && r != -EINTR)
         ops_refuse(r, "remove", d, job->name, &err);
     ops_job_err(job, r);

@@ -80,6 +80,7 @@ static int ops_spot_find(struct ops_job *job, struct ops_spot *ret, struct err *
         if (r < 0)
             return r;
     }
+    (void)writer_wait_place(d, job->name, &ret->place);
     (void)commit_left_behind(d, job->name, &ret->place, job->process);
     {
         LOCK_SCOPE(&job->fs->mu);
@@ -104,7 +105,7 @@ static int ops_create_writer_locked(struct ops_job *job, const struct ops_spot *
 {
     struct folder *d = job->node->dir;
     struct writer *w = writer_find_locked(d, job->name, &spot->place);
-    int r = writer_make_way_locked(&w, job->process);
+    int r = w && w->removing ? WRITER_AGAIN : writer_make_way_locked(&w, job->process);
     if (r != 0)
         return r;
     if (w && (job->flags & O_EXCL))

@@ -80,6 +80,7 @@ static int ops_list(struct node *n, struct handle **ret)
     if (r == 0) {
         (*ret)->listing = l;
         (*ret)->head = head;
+        (*ret)->read_to = -1;
         return 0;
     }
     listing_unref(l);
@@ -344,6 +345,7 @@ struct ops_readdir {
     size_t size;
     off_t off;
     bool plus;
+    bool first; /* what it reads was not read before */
 };
 
 static void ops_readdir_run(void *arg);
@@ -359,11 +361,10 @@ static void ops_readdir_free(struct ops_readdir *rd)
 static void ops_readdir_send(struct ops_readdir *rd, struct ops_page *p, int code)
 {
     struct fs *fs = rd->h->node->fs;
-    if (!rd->h->ended) /* who looks at each name does so while he reads the first time */
+    if (rd->first) /* who looks at each name does so while he reads the first time */
         listing_note_use(rd->h->listing);
     {
         LOCK_SCOPE(&fs->mu);
-        rd->h->ended |= code == 0 && p->used == 0;
         rd->h->node->dir->plus_count += rd->plus;
     }
     bool mine = op_take(rd->op);
@@ -422,51 +423,56 @@ static void ops_readdir_anew(void *arg)
     }
     {
         LOCK_SCOPE(&old->node->fs->mu);
-        struct handle *again = old->again;
-        old->again = anew;
-        anew->refs++; /* the one of this read */
-        anew->begun = true;
-        anew = again;
-        rd->h = old->again;
+        if (!op_interrupted(rd->op)) { /* else somebody may have begun anew since */
+            struct handle *again = old->again;
+            old->again = anew;
+            anew->refs++; /* the one of this read */
+            anew->read_to = 0;
+            rd->h = anew;
+            anew = again;
+        }
     }
     handle_free(anew);
+    if (rd->h == old) {
+        ops_readdir_free(rd);
+        return;
+    }
     handle_free(old);
     ops_readdir_run(rd);
 }
 
-/* What a handle reads now; with *ret_anew, what it has is from before and too old to begin with. A
- * reference. */
-static struct handle *ops_dir_current(struct handle *h, off_t off, bool *ret_anew)
+/* Finds what a handle reads now, of which `rd` gets a reference. True: that is from before, and too
+ * old to begin with. */
+static bool ops_readdir_current(struct ops_readdir *rd, struct handle *h)
 {
     LOCK_SCOPE(&h->node->fs->mu);
     struct handle *now = h->again ? h->again : h;
     bool good = h->node->fs->conf.immutable || clock_ms() <= listing_good_until_ms(now->listing);
-    *ret_anew = off == 0 && now->begun && !good;
-    now->begun = true;
-    now = *ret_anew ? h : now;
-    now->refs++;
-    return now;
+    bool anew = rd->off == 0 && now->read_to >= 0 && !good;
+    rd->first = anew || rd->off > now->read_to;
+    rd->h = anew ? h : now;
+    rd->h->refs++;
+    now->read_to = MAX(now->read_to, rd->off);
+    return anew;
 }
 
 static void ops_readdir_start(fuse_req_t req, size_t size, off_t off, struct handle *h, bool plus)
 {
-    bool anew = false;
     struct ops_readdir *rd = malloc(sizeof(*rd));
     if (!rd) {
         (void)fuse_reply_err(req, ENOMEM);
         return;
     }
-    *rd = (struct ops_readdir){.op = op_new(req),
-                               .h = ops_dir_current(h, off, &anew),
-                               .size = size,
-                               .off = off,
-                               .plus = plus};
+    struct fs *fs = h->node->fs;
+    *rd = (struct ops_readdir){.size = size, .off = off, .plus = plus};
+    bool anew = ops_readdir_current(rd, h); /* before anything answers: then `h` may go */
+    rd->op = op_new(req);
     if (!rd->op) {
         ops_readdir_free(rd);
     } else if (!anew) {
         ops_readdir_run(rd);
     } else {
-        int r = pool_submit(h->node->fs->names, ops_readdir_anew, rd);
+        int r = pool_submit(fs->names, ops_readdir_anew, rd);
         if (r < 0)
             ops_readdir_refuse(rd, r);
     }

@@ -64,9 +64,11 @@ static void ops_read_source(fuse_req_t req, const struct view_source *s, size_t 
 
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-    const struct handle *h = handle_of(fi);
+    struct handle *h = handle_of(fi);
     uint64_t at = (uint64_t)off;
     (void)ino;
+    if (atomic_load(&h->drops))
+        ops_pages_dropped(h);
     if (h->kind == HANDLE_TEXT) {
         ops_read_text(h, req, size, at);
         return;

@@ -115,8 +115,12 @@ static int ops_source_find(struct ops_job *job, struct ops_source *s, struct err
     {
         LOCK_SCOPE(&job->fs->mu);
         r = resolve_place_locked(s->dir, job->name, false, &s->place, err);
-        if (r < 0)
-            return r;
+    }
+    if (r < 0)
+        return r;
+    (void)writer_wait_place(s->dir, job->name, &s->place);
+    {
+        LOCK_SCOPE(&job->fs->mu);
         struct writer *w = writer_find_locked(s->dir, job->name, &s->place);
         bool only = w && (w->unseen || s->place.kind == PLACE_SCRATCH);
         stored = ops_source_writer_locked(w, process);

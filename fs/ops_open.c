@@ -65,13 +65,29 @@ void ops_writer_close(struct fs *fs, struct handle *h)
  * the last of it has come: pages from before are right then. Those of a transfer that never came so
  * far, or turned out to be damaged, are not; and with pages from elsewhere the kernel would not ask
  * for all, and nothing be checked. */
-static bool ops_pages_hold_locked(struct node *n, struct object *o)
+static bool ops_pages_hold_locked(struct handle *h)
 {
-    uint64_t from = n->unproved;
-    uint64_t serial = object_serial(o);
-    bool complete = object_fd(o) >= 0;
-    n->unproved = complete ? 0 : serial;
-    return from == serial || (complete && from == 0);
+    struct object *o = h->source.object;
+    h->dropped = h->node->unproved;
+    h->proved = object_fd(o) >= 0;
+    bool hold = h->dropped == object_serial(o) || (h->proved && h->dropped == 0);
+    atomic_store(&h->drops, !hold);
+    return hold;
+}
+
+/* With the first read of a handle that was opened so, and not before, it is known that the kernel
+ * has dropped those pages. Those that it gets now are from this handle's object. */
+void ops_pages_dropped(struct handle *h)
+{
+    struct node *n = h->node;
+    LOCK_SCOPE(&n->fs->backing_mu);
+    if (!atomic_load(&h->drops))
+        return;
+    if (!h->proved)
+        n->unproved = object_serial(h->source.object);
+    else if (n->unproved == h->dropped)
+        n->unproved = 0;
+    atomic_store(&h->drops, false);
 }
 
 /* Chooses how reads of a version get their bytes and counts the handle accordingly: the kernel
@@ -95,7 +111,7 @@ static void ops_back(struct handle *h, struct wire_open *open)
         return;
     }
     n->cached_opens++;
-    open->keep_cache = ops_pages_hold_locked(n, s->object);
+    open->keep_cache = ops_pages_hold_locked(h);
 }
 
 static void ops_source_close(struct handle *h)
@@ -390,7 +406,7 @@ static int ops_reserve_writer(struct ops_job *job, const struct place *place, co
     LOCK_SCOPE(&job->fs->mu);
     struct writer *w = writer_find_locked(n->dir, n->text, place);
     bool made = false;
-    if (w && strcmp(w->if_match, etag) != 0 && stage_is_held(w->stage)) {
+    if (w && (w->removing || (strcmp(w->if_match, etag) != 0 && stage_is_held(w->stage)))) {
         writer_ref_locked(w); /* what it is storing right now may be that very version */
         *ret_held = w;
         return WRITER_AGAIN;
@@ -440,7 +456,7 @@ static int ops_open_write_try(struct ops_job *job, const char *key, const struct
     struct object *base = NULL;
     struct writer *held = NULL;
     int r = 0;
-    if (removal_wait(job->fs, key))
+    if (removal_wait(job->fs, key) || writer_wait_place(n->dir, n->text, place))
         job->number = 0;
     bool tried = commit_left_behind(n->dir, n->text, place, job->process);
     {
@@ -601,7 +617,7 @@ static void ops_open_writer(fuse_req_t req, struct node *n, int flags)
         gone = !n->writer->linked;
         if (!gone && process >= 0)
             h = ops_writer_handle_locked(n, flags, process);
-        resolve_unreserve_locked(n, tid); /* what it held, the handle holds now */
+        (void)resolve_unreserve_locked(n, tid); /* what it held, the handle holds now */
     }
     if (process < 0) {
         (void)fuse_reply_err(req, fs_errno(process));
@@ -641,8 +657,7 @@ static bool ops_is_for_another(struct node *n, pid_t tid, bool writes)
     const struct writer *w = n->writer;
     if (tid != 0 || writes || w->unseen || w->place.kind == PLACE_SCRATCH)
         return false;
-    resolve_unreserve_locked(n, tid);
-    return true;
+    return resolve_unreserve_locked(n, tid);
 }
 
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -655,7 +670,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     if (n->kind != NODE_WRITER) {
         LOCK_SCOPE(&fs->mu);
-        resolve_unreserve_locked(n, tid);
+        (void)resolve_unreserve_locked(n, tid);
     }
     if (writes && n->kind == NODE_VIRTUAL) {
         (void)fuse_reply_err(req, EACCES);

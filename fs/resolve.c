@@ -202,8 +202,9 @@ int resolve_place_of_locked(const struct node *n, struct place *ret, struct err 
     return 0;
 }
 
-void resolve_unreserve_locked(struct node *n, pid_t tid)
+bool resolve_unreserve_locked(struct node *n, pid_t tid)
 {
+    bool any = false;
     struct reservation **at = &n->fs->reservations;
     while (*at) {
         struct reservation *r = *at;
@@ -213,7 +214,9 @@ void resolve_unreserve_locked(struct node *n, pid_t tid)
         }
         *at = r->next;
         resolve_release_locked(r);
+        any = true;
     }
+    return any;
 }
 
 /* The node set aside for this thread and place. */

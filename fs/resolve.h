@@ -49,9 +49,10 @@ void resolve_look(struct node *n, struct object *o);
 
 /* Sets aside a node for the look-ups that follow an ESTALE: those of this place by this thread get
  * it (the kernel asks twice: to find that the old node is gone, and for the new one) until the
- * thread opens it. Holds a reference for a few seconds at most. */
+ * thread opens it. Holds a reference for a few seconds at most. resolve_unreserve_locked(): ends
+ * that; whether there was any. */
 void resolve_reserve_locked(struct node *n, const struct place *place, pid_t tid);
-void resolve_unreserve_locked(struct node *n, pid_t tid);
+bool resolve_unreserve_locked(struct node *n, pid_t tid);
 
 /* Frees what is left of reservations. */
 void resolve_fini(struct fs *fs);

@@ -223,17 +223,23 @@ void writer_unlink_locked(struct writer *w, bool drop)
         writer_delink_locked(w);
 }
 
-void writer_relink_locked(struct writer *w)
-{
-    if (!w->linked && !w->dropped && !writer_find_locked(w->dir, w->name, &w->place))
-        writer_link_locked(w);
-}
-
 void writer_wait_removed(struct writer *w)
 {
     LOCK_SCOPE(&w->fs->mu);
     while (w->removing)
         (void)pthread_cond_wait(&w->fs->released, &w->fs->mu);
+}
+
+bool writer_wait_place(struct folder *d, const char *name, const struct place *place)
+{
+    bool waited = false;
+    LOCK_SCOPE(&d->fs->mu);
+    for (;; waited = true) {
+        const struct writer *w = writer_find_locked(d, name, place);
+        if (!w || !w->removing)
+            return waited;
+        (void)pthread_cond_wait(&d->fs->released, &d->fs->mu);
+    }
 }
 
 void writer_linger_locked(struct writer *w, bool on)

@@ -42,10 +42,11 @@ struct writer {
                       scratch file, as long as it has its name */
     char if_match[STORE_ETAG_SIZE]; /* what is to be replaced; STORE_ABSENT: nothing */
     char undecided_id[WRITER_UNDECIDED_MAX][STORE_WRITE_ID_SIZE]; /* the latest, anywhere in it */
-    int undecided;  /* tries since the last one that succeeded */
-    bool exclusive; /* O_EXCL: a lost race is EEXIST, not ESTALE */
-    int error;      /* a conflict that no retry can mend */
-    uint32_t said;  /* a hash of why it was not stored, as the log has it; 0: nothing to say yet */
+    int undecided;                        /* tries since the last one that succeeded */
+    char sending_id[STORE_WRITE_ID_SIZE]; /* of the try under way under its own name, or "" */
+    bool exclusive;                       /* O_EXCL: a lost race is EEXIST, not ESTALE */
+    int error;                            /* a conflict that no retry can mend */
+    uint32_t said; /* a hash of why it was not stored, as the log has it; 0: nothing to say yet */
     int64_t flushed_ms; /* a descriptor of it was closed, perhaps the last one ... */
     bool copied;        /* ... but another one was still open: till the last close */
     unsigned changes;   /* grows with the last close, or a truncation of what nobody has open */
@@ -93,11 +94,11 @@ struct writer *writer_find_locked(struct folder *d, const char *name, const stru
 /* No longer found by its name. With `drop`, nothing of it is stored any more. */
 void writer_unlink_locked(struct writer *w, bool drop);
 
-/* Found again, unless another one has the name by now or it has been dropped. */
-void writer_relink_locked(struct writer *w);
-
 /* Waits while its name is being removed. Blocks, no longer than the store is waited for. */
 void writer_wait_removed(struct writer *w);
+
+/* The same for whichever writer has a place: true when there was one to wait for. */
+bool writer_wait_place(struct folder *d, const char *name, const struct place *place);
 
 /* Keeps the writer although nobody has it open, for its bytes are nowhere else; or lets it go. */
 void writer_linger_locked(struct writer *w, bool on);

@@ -2,8 +2,10 @@
 network can fail: no byte is wrong, nothing that was acknowledged is lost, nothing hangs."""
 
 import collections
+import concurrent.futures
 import errno
 import json
+import subprocess
 import sys
 
 import kit
@@ -129,8 +131,14 @@ def test_what_was_read_before_the_error_is_not_served_after_it(proxied, tmp_path
             proxy.do("clear")
             assert not done or result == want
             errors += not done
-            done, result = attempt((step.path / name).read_bytes)
-            assert done and result == want
+            if nth % 2:  # an open that does not come to its end
+                proxy.do("add", kind="slow", method="GET", target=f"{step.name}/0_", always=True)
+                with pytest.raises(subprocess.TimeoutExpired):
+                    subprocess.run(["cat", step.path / name], stdout=subprocess.DEVNULL, timeout=0.1)
+                proxy.do("clear")
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                for done, result in pool.map(attempt, [(step.path / name).read_bytes] * 4):
+                    assert done and result == want
     assert errors > 0
 
 

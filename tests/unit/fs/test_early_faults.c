@@ -237,6 +237,26 @@ static void early_block_of_others_is_not_replaced_by_who_has_not_seen_it(void **
     }
 }
 
+/* One that was stored, though its writer could not know, is his when he goes on. */
+static void early_block_whose_outcome_nobody_knew_is_its_writers(void **state)
+{
+    (void)state;
+    LAB(lab, 0);
+    struct writer *w = early_start(&lab, 1, 2);
+    assert_int_equal(fault_parse(lab.fault, "put:1:lost", NULL), 0);
+    assert_true(commit(w, COMMIT_FLUSH, &lab.err) < 0);
+    assert_true(lab_exists(&lab, EARLY_KEY));
+    struct writer *h = early_header(&lab);
+    assert_int_equal(commit(h, COMMIT_FLUSH, &lab.err), 0);
+    lab_close(h);
+    assert_true(early_is_stored(&lab));
+    CLEANUP(buf_fini) struct buf next = lab_block(0, 2);
+    assert_int_equal(lab_write(w, next.data, next.len, 0), 0);
+    assert_int_equal(commit(w, COMMIT_FLUSH, &lab.err), 0);
+    assert_false(early_is_stored(&lab));
+    lab_close(w);
+}
+
 /* The same of one who makes the block itself, while it is on its way to its place. */
 static void early_block_on_its_way_is_not_replaced_by_a_new_one(void **state)
 {
@@ -459,6 +479,7 @@ int main(void)
         cmocka_unit_test(early_block_whose_way_to_its_place_failed_is_stored_there_later),
         cmocka_unit_test(early_block_that_was_refused_does_not_come_back),
         cmocka_unit_test(early_block_of_others_is_not_replaced_by_who_has_not_seen_it),
+        cmocka_unit_test(early_block_whose_outcome_nobody_knew_is_its_writers),
         cmocka_unit_test(early_block_on_its_way_is_not_replaced_by_a_new_one),
         cmocka_unit_test(early_blocks_are_not_hidden_by_a_recovered_header),
         cmocka_unit_test(early_block_is_not_recovered_to_where_nobody_sees_it),
