@@ -259,6 +259,8 @@ static void early_moved(struct early *e, const struct early_move *m)
     const char *name = m->name;
     LOCK_SCOPE(&e->dir->fs->mu);
     struct writer *w = early_writer_locked(e, m);
+    if (w && w->removing)
+        w = NULL; /* if it stays after all, its next store will meet the header */
     if (w && w->place.kind == m->from.kind)
         early_move_writer_locked(w, &m->to);
     if (w && early_is_of_locked(w, m)) {
@@ -323,7 +325,8 @@ static void early_move_writers(struct folder *d, const struct header *h)
     struct writer *next = NULL;
     for (struct writer *w = d->writers; w; w = next) {
         next = w->next; /* a writer that moves becomes the first of the list */
-        if (early_is(&w->place) && w->unseen && place_find(h, w->name, true, &place, NULL) == 0)
+        if (early_is(&w->place) && w->unseen && !w->removing &&
+            place_find(h, w->name, true, &place, NULL) == 0)
             early_move_writer_locked(w, &place);
     }
 }

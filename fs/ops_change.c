@@ -180,6 +180,14 @@ enum ops_unlinked {
     OPS_UNLINKED_MOVED, /* it has got another name meanwhile */
 };
 
+/* Whether a rename has given it another name meanwhile. One that is not linked any more was let go,
+ * or another one has taken its place. */
+static bool ops_is_elsewhere_locked(const struct ops_job *job, const struct place *place,
+                                    const struct writer *w)
+{
+    return w->linked && writer_find_locked(job->node->dir, job->name, place) != w;
+}
+
 /* Finds what is being written under a name, if the process can see it: *ret, of which nothing more
  * is stored until ops_unlink_end(). Bytes that have lost a race for the name are put aside all the
  * same, and what has won stays: who lost has not seen it. */
@@ -196,15 +204,15 @@ static enum ops_unlinked ops_unlink_writer(struct ops_job *job, const struct pla
         w = writer_find_locked(d, job->name, place);
         if (!w || !writer_is_visible_locked(w, process))
             return OPS_UNLINKED_NONE;
-        if (w->removing)
-            return OPS_UNLINKED_MOVED; /* somebody was faster */
+        if (w->removing || op_interrupted(job->op))
+            return OPS_UNLINKED_MOVED; /* somebody was faster, or has given up */
         writer_ref_locked(w);
         w->removing = true;
     }
     stage_wait_settled(w->stage); /* what is being stored right now will have to be deleted */
     *ret = w;
     LOCK_SCOPE(&fs->mu);
-    if (writer_find_locked(d, job->name, place) != w)
+    if (ops_is_elsewhere_locked(job, place, w) || op_interrupted(job->op))
         return OPS_UNLINKED_MOVED;
     if (place->kind != PLACE_SCRATCH && !w->unseen)
         return OPS_UNLINKED_PART;
@@ -220,7 +228,7 @@ static void ops_unlink_end(struct ops_job *job, const struct place *place, struc
     {
         LOCK_SCOPE(&w->fs->mu);
         bool lost = w->error < 0; /* its bytes are being put aside, or will be */
-        gone = gone && writer_find_locked(job->node->dir, job->name, place) == w;
+        gone = gone && !ops_is_elsewhere_locked(job, place, w);
         if (gone)
             writer_unlink_locked(w, !lost);
         if (gone && !lost) {

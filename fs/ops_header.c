@@ -45,10 +45,10 @@ static int ops_header_reserve_locked(struct node *n, const struct place *place, 
                                      pid_t process, pid_t tid)
 {
     struct writer *w = writer_find_locked(n->dir, "header.json", place);
-    bool is_emptied = w && w->error == 0 && stage_size(w->stage) == 0; /* to be written anew */
-    int r = is_emptied ? 0 : writer_make_way_locked(&w, process);
     if (w && w->removing)
         return WRITER_AGAIN;
+    bool is_emptied = w && w->error == 0 && stage_size(w->stage) == 0; /* to be written anew */
+    int r = is_emptied ? 0 : writer_make_way_locked(&w, process);
     if (r != 0)
         return r;
     if (!w && !made)
@@ -77,8 +77,10 @@ static int ops_header_try(struct node *n, const struct place *place, int flags, 
     CLEANUP(freep) char *key = fs_key(n->fs, n->dir->path, place->obj);
     if (!key)
         return -ENOMEM;
-    if (removal_wait(n->fs, key) || writer_wait_place(n->dir, "header.json", place))
+    if (removal_wait(n->fs, key))
         return -ESTALE; /* there is none any more, or another one */
+    if (writer_wait_place(n->dir, "header.json", place))
+        return WRITER_AGAIN;
     (void)commit_left_behind(n->dir, "header.json", place, process);
     {
         LOCK_SCOPE(&n->fs->mu);

@@ -533,11 +533,13 @@ static int ops_open_anew(struct ops_job *job, struct folder *d, const char *name
     return r == -ENOENT ? -ESTALE : r;
 }
 
-/* A writer that was stored and let go between the look-up and the open. */
+/* A writer that was stored and let go between the look-up and the open, or whose name is being
+ * removed. */
 static void ops_open_anew_job(void *arg)
 {
     struct ops_job *job = arg;
     struct err err = {0};
+    writer_wait_removed(job->node->writer);
     ops_job_err(job, ops_open_anew(job, job->node->dir, job->name, &err));
 }
 
@@ -614,7 +616,7 @@ static void ops_open_writer(fuse_req_t req, struct node *n, int flags)
     bool gone;
     {
         LOCK_SCOPE(&fs->mu);
-        gone = !n->writer->linked;
+        gone = !n->writer->linked || n->writer->removing;
         if (!gone && process >= 0)
             h = ops_writer_handle_locked(n, flags, process);
         (void)resolve_unreserve_locked(n, tid); /* what it held, the handle holds now */

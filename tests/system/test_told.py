@@ -230,6 +230,36 @@ def test_a_new_file_whose_outcome_nobody_knew_can_be_removed(shop):
     assert bucket.keys(key("n")) == []
 
 
+@pytest.mark.parametrize("create", [os.O_CREAT, 0])
+def test_who_opens_a_name_while_its_removal_goes_on_loses_nothing(shop, create):
+    """The removal was interrupted, and nobody knows yet whether there is anything to remove."""
+    def ring(*_):
+        raise InterruptedError
+
+    mount, bucket, proxy = shop
+    path = mount.path / "n"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    os.write(fd, b"x" * 100)
+    with failing(proxy, "lost", method="PUT"), failing(proxy, "500", method="HEAD|GET"):
+        assert told(os.fsync, fd) == errno.EIO
+    old = signal.signal(signal.SIGALRM, ring)
+    try:
+        with failing(proxy, "silent", method="HEAD|DELETE"):
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with pytest.raises(InterruptedError):
+                os.unlink(path)
+    finally:
+        signal.signal(signal.SIGALRM, old)
+    opened = []
+    if told(lambda: opened.append(os.open(path, os.O_WRONLY | os.O_TRUNC | create))) == 0:
+        os.write(opened[0], b"new")
+        assert told(os.close, opened[0]) == 0
+        assert bucket.get(key("n")) == b"new"
+    assert opened or not create
+    os.close(fd)
+    assert bucket.keys(key("n")) == ([key("n")] if opened else [])
+
+
 @pytest.mark.parametrize("lost", [False, True])
 def test_removing_a_file_that_was_not_stored_removes_nobody_elses(shop, lost):
     mount, bucket, proxy = shop
