@@ -259,8 +259,6 @@ static void early_moved(struct early *e, const struct early_move *m)
     const char *name = m->name;
     LOCK_SCOPE(&e->dir->fs->mu);
     struct writer *w = early_writer_locked(e, m);
-    if (w && w->removing)
-        w = NULL; /* if it stays after all, its next store will meet the header */
     if (w && w->place.kind == m->from.kind)
         early_move_writer_locked(w, &m->to);
     if (w && early_is_of_locked(w, m)) {

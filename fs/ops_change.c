@@ -180,12 +180,12 @@ enum ops_unlinked {
     OPS_UNLINKED_MOVED, /* it has got another name meanwhile */
 };
 
-/* Whether a rename has given it another name meanwhile. One that is not linked any more was let go,
- * or another one has taken its place. */
+/* Whether it has got another name meanwhile. One that only is not found any more was let go, or
+ * another one has taken its place. */
 static bool ops_is_elsewhere_locked(const struct ops_job *job, const struct place *place,
                                     const struct writer *w)
 {
-    return w->linked && writer_find_locked(job->node->dir, job->name, place) != w;
+    return w->dir != job->node->dir || !writer_is_at_locked(w, job->name, place);
 }
 
 /* Finds what is being written under a name, if the process can see it: *ret, of which nothing more

@@ -79,8 +79,11 @@ static int ops_header_try(struct node *n, const struct place *place, int flags, 
         return -ENOMEM;
     if (removal_wait(n->fs, key))
         return -ESTALE; /* there is none any more, or another one */
-    if (writer_wait_place(n->dir, "header.json", place))
-        return WRITER_AGAIN;
+    if (writer_wait_place(n->dir, "header.json", place)) {
+        LOCK_SCOPE(&n->fs->mu);
+        bool stays = n->dir->head || writer_find_locked(n->dir, "header.json", place);
+        return stays ? WRITER_AGAIN : -ESTALE;
+    }
     (void)commit_left_behind(n->dir, "header.json", place, process);
     {
         LOCK_SCOPE(&n->fs->mu);

@@ -198,7 +198,7 @@ void writer_unref(struct writer *w)
     writer_unref_locked(w);
 }
 
-static bool writer_is_at(const struct writer *w, const char *name, const struct place *place)
+bool writer_is_at_locked(const struct writer *w, const char *name, const struct place *place)
 {
     if (w->place.kind != place->kind)
         return false;
@@ -210,7 +210,7 @@ static bool writer_is_at(const struct writer *w, const char *name, const struct 
 struct writer *writer_find_locked(struct folder *d, const char *name, const struct place *place)
 {
     for (struct writer *w = d->writers; w; w = w->next) {
-        if (writer_is_at(w, name, place))
+        if (writer_is_at_locked(w, name, place))
             return w;
     }
     return NULL;

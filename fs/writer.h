@@ -91,6 +91,9 @@ void writer_unref(struct writer *w);
 /* The linked writer of a place, or NULL. Scratch files are found by name, the others by place. */
 struct writer *writer_find_locked(struct folder *d, const char *name, const struct place *place);
 
+/* Whether a writer, linked or not, belongs at a place of its directory. */
+bool writer_is_at_locked(const struct writer *w, const char *name, const struct place *place);
+
 /* No longer found by its name. With `drop`, nothing of it is stored any more. */
 void writer_unlink_locked(struct writer *w, bool drop);
 
