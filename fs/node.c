@@ -186,13 +186,16 @@ struct node *node_virtual_locked(struct folder *d, int virtual_id, const char *n
     return n;
 }
 
+/* Not one that a rename took to another name: the kernel's entry has gone with it, also where the
+ * very same bytes come to the old name again. */
 struct node *node_version_locked(struct folder *d, const char *obj, enum name_view view,
                                  const char *etag)
 {
     struct node *best = NULL;
     for (struct node *n = *node_slot_locked(d, obj); n; n = n->next) {
-        if (n->kind == NODE_OBJECT && n->dir == d && n->view == view && strcmp(n->text, obj) == 0 &&
-            (!etag || strcmp(n->etag, etag) == 0) && (!best || n->checked_ms > best->checked_ms))
+        bool here = n->kind == NODE_OBJECT && n->dir == d && n->view == view && !n->moved_dir;
+        if (here && strcmp(n->text, obj) == 0 && (!etag || strcmp(n->etag, etag) == 0) &&
+            (!best || n->checked_ms > best->checked_ms))
             best = n;
     }
     return best;

@@ -54,6 +54,19 @@ def key(name):
     return f"{kit.PREFIX}{name}"
 
 
+def test_a_renamed_file_can_be_written_though_its_old_name_has_the_same_bytes_again(shop):
+    mount, bucket, _ = shop
+    for name in "xyz":
+        bucket.put(key(f"r/{name}/a"), b"same")
+        os.listdir(mount.path / "r" / name)
+        os.rename(mount.path / "r" / name / "a", mount.path / "r" / name / "b")
+        (mount.path / "r" / name / ".bm-scratch").write_bytes(b"same")
+        os.link(mount.path / "r" / name / ".bm-scratch", mount.path / "r" / name / "a")
+        (mount.path / "r" / name / "b").write_bytes(b"new")
+        assert bucket.get(key(f"r/{name}/b")) == b"new"
+        assert (mount.path / "r" / name / "a").read_bytes() == b"same"
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_directory_that_is_read_again_from_its_beginning_is_listed_anew(shop, whole):
     def names():
